@@ -1,0 +1,1 @@
+"""Raw click files to encoded datasets."""

@@ -1,0 +1,165 @@
+"""What a run or a job reports while it lives, and its form as JSON in the store and on disk."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from deepfm.errors import DataError
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Figures of one set of rows; auc is None where the rows have one class only."""
+
+    loss: float
+    accuracy: float
+    auc: float | None
+    rows: int
+
+
+@dataclass(frozen=True)
+class TermMoments:
+    """Means and covariances of (linear, pairwise, deep) over the reference population.
+
+    mean         3 numbers
+    covariance   3 rows of 3; its sum is the variance of the logit
+    """
+
+    mean: tuple[float, ...]
+    covariance: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a piece of work is. total is None where it cannot be known."""
+
+    stage: str
+    done: float
+    total: float | None
+    unit: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Started:
+    """The first event of a run: what is about to be trained, and where."""
+
+    model: str
+    train_rows: int
+    validation_rows: int
+    test_rows: int
+    steps_per_epoch: int
+    epochs: int
+    parameters: int
+    device: str
+    step: str
+    """Which implementation of the optimisation step is used, and why."""
+    best_possible_auc: float | None = None
+    """AUC of the true probabilities on the validation (else test) rows, where they are known."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """Within an epoch, at most 20 a second. Train figures cover the rows since the last point."""
+
+    epoch: float
+    """Position: 2.25 is a quarter into the third epoch."""
+    seconds: float
+    """Since the run started to train."""
+    examples_per_second: float
+    train: Metrics
+    validation: Metrics | None
+    """On a fixed sample of the validation rows, in evaluation mode; None where not taken."""
+    moments: TermMoments | None
+    pinned: tuple[tuple[float, float, float], ...]
+    """linear, pairwise, deep of each pinned impression, raw (subtract moments.mean to show)."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """At the end of an epoch. epoch counts from 1."""
+
+    epoch: int
+    seconds: float
+    examples_per_second: float
+    """Rows used in steps over the wall time of the training part."""
+    step_examples_per_second: float
+    """The same for the optimisation step alone: the figure that compares with the deck."""
+    train: Metrics
+    """Running mean over the epoch, in training mode."""
+    validation: Metrics | None
+    test: Metrics | None
+    best: bool
+    """Whether this is the best epoch so far, by the monitored metric on validation."""
+    moments: TermMoments | None
+    pinned: tuple[tuple[float, float, float], ...]
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something a person should be told in words, once: memorising, an idle branch, a fallback."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The last event of a run that was trained; the figures are of `part`."""
+
+    epochs: int
+    best_epoch: int
+    seconds: float
+    examples_per_second: float
+    step_examples_per_second: float
+    part: str
+    auc: float | None
+    log_loss: float
+    log_loss_calibrated: float | None
+    accuracy: float
+    base_rate: float
+    stopped: bool = False
+    """True when a person stopped it before its last epoch."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The last event of a run or job that could not go on: the cause, and what to do."""
+
+    message: str
+
+
+Event = Progress | Started | Point | Epoch | Notice | Finished | Failed
+
+_KINDS: Final = {
+    kind.__name__: kind for kind in (Progress, Started, Point, Epoch, Notice, Finished, Failed)
+}
+_NESTED: Final = {
+    "train": Metrics,
+    "validation": Metrics,
+    "test": Metrics,
+    "moments": TermMoments,
+}
+
+
+def to_json(event: Event) -> str:
+    """One line of JSON with the event's kind."""
+    return json.dumps({"kind": type(event).__name__, **dataclasses.asdict(event)})
+
+
+def from_json(text: str) -> Event:
+    """The event that `to_json` wrote; DataError for anything else."""
+    try:
+        values = json.loads(text)
+        return _KINDS[values.pop("kind")](**{k: _restore(k, v) for k, v in values.items()})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"This is not an event of a run: {text[:80]!r}") from error
+
+
+def _restore(name: str, value: Any) -> Any:
+    if isinstance(value, dict) and name in _NESTED:
+        return _NESTED[name](**{k: _restore(k, v) for k, v in value.items()})
+    if isinstance(value, list):
+        return tuple(_restore("", item) for item in value)
+    return value

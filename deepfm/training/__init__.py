@@ -1,0 +1,1 @@
+"""(dataset, configuration) to events and a run folder."""
