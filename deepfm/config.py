@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Self
@@ -96,7 +97,8 @@ class Setting:
         low = f"above {self.above:g}" if self.above is not None else low
         high = f"at most {self.high:,.10g}" if self.high is not None else ""
         example = " Example: 30,20,10." if self.kind == "ints" else ""
-        return f"It must be {' and '.join(filter(None, (low, high)))}.{example}" if low else ""
+        subject = "Each must" if self.kind == "ints" else "It must"
+        return f"{subject} be {' and '.join(filter(None, (low, high)))}.{example}" if low else ""
 
 
 def _parse_int(text: str) -> int:
@@ -451,9 +453,7 @@ def parameter_count(num_features: int, num_fields: int, model: ModelConfig) -> i
     )
     if "deep" in model.terms:
         widths = (num_fields * model.num_factors, *model.mlp_dims, 1)
-        count += sum(
-            (before + 1) * after for before, after in zip(widths, widths[1:], strict=False)
-        )
+        count += sum((before + 1) * after for before, after in pairwise(widths))
     return count
 
 

@@ -106,7 +106,11 @@ class Notice:
 
 @dataclass(frozen=True)
 class Finished:
-    """The last event of a run that was trained; the figures are of `part`."""
+    """The last event of a run that was trained.
+
+    The figures are of `part`; None where only training rows are left to look at, and auc also
+    where the part has one class.
+    """
 
     epochs: int
     best_epoch: int
@@ -114,11 +118,12 @@ class Finished:
     examples_per_second: float
     step_examples_per_second: float
     part: str
+    rows: int
     auc: float | None
-    log_loss: float
+    log_loss: float | None
     log_loss_calibrated: float | None
-    accuracy: float
-    base_rate: float
+    accuracy: float | None
+    base_rate: float | None
     stopped: bool = False
     """True when a person stopped it before its last epoch."""
 

@@ -1,0 +1,163 @@
+"""A trained model to its run folder: everything needed to score and explain on another machine."""
+
+import dataclasses
+import json
+import platform
+import shutil
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+
+from deepfm.config import ModelConfig, TrainConfig
+from deepfm.data.dataset import Dataset, Part
+from deepfm.errors import RunError
+from deepfm.events import Event, Finished, to_json
+from deepfm.model import DeepFM
+from deepfm.terms import Terms
+
+VERSION = 1
+MAX_IMPRESSIONS = 100_000
+"""Rows of each part whose raw values go with the run."""
+ROW = "__row__"
+"""The column of a part's raw rows that holds the row's number in its file."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoredPart:
+    """A part, its first rows by number, and the terms of every one of them."""
+
+    part: Part
+    terms: Terms
+
+
+def write_run_folder(
+    folder: Path,
+    dataset: Dataset,
+    model: DeepFM,
+    model_config: ModelConfig,
+    train_config: TrainConfig,
+    *,
+    reference: NDArray[np.int32],
+    pinned: Sequence[Mapping[str, str | None]],
+    scored: Sequence[ScoredPart],
+    events: Sequence[Event],
+    result: Finished,
+    device: str,
+) -> None:
+    """Write the folder aside and rename it into place; an existing empty folder is replaced.
+
+    RunError if the folder holds anything: a run is never overwritten.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise RunError(f"{folder} is not empty. Give --out a new folder; runs are never replaced.")
+    aside = folder.with_name(folder.name + ".writing")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    _write_json(aside / "config.json", _config(dataset, model_config, train_config, pinned, result))
+    _write_json(aside / "result.json", dataclasses.asdict(result))
+    _write_json(aside / "environment.json", _environment(device, train_config.seed))
+    for name in ("schema.json", "vocabulary.parquet"):
+        shutil.copyfile(dataset.folder / name, aside / name)
+    save_file(model.weights(), aside / "model.safetensors")
+    np.save(aside / "reference.npy", reference)
+    _write_scores(aside, dataset, scored)
+    lines = (to_json(event) + "\n" for event in events)
+    (aside / "metrics.jsonl").write_text("".join(lines), encoding="utf-8")
+    if folder.exists():
+        folder.rmdir()
+    aside.rename(folder)
+
+
+def _config(
+    dataset: Dataset,
+    model: ModelConfig,
+    train: TrainConfig,
+    pinned: Sequence[Mapping[str, str | None]],
+    result: Finished,
+) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "model": model.to_dict(),
+        "train": train.to_dict(),
+        "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint},
+        "pinned": [dict(impression) for impression in pinned],
+        "part": result.part,
+    }
+
+
+def _environment(device: str, seed: int) -> dict[str, Any]:
+    packages = ("deepfm-lab", "torch", "numpy", "pyarrow", "scikit-learn")
+    return {
+        "python": platform.python_version(),
+        "packages": {name: found for name in packages if (found := _version(name))},
+        "platform": platform.platform(),
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "seed": seed,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def _write_scores(folder: Path, dataset: Dataset, scored: Sequence[ScoredPart]) -> None:
+    """scores.parquet of all rows; impressions.parquet and impression_ids.npy of the first ones."""
+    tables, impressions, ids = [], [], []
+    for each in scored:
+        tables.append(_scores_table(each))
+        count = min(len(each.terms), MAX_IMPRESSIONS)
+        impressions.append(_impressions_table(dataset, each.part, count))
+        ids.append(np.array(each.part.ids[:count]))
+    pq.write_table(pa.concat_tables(tables), folder / "scores.parquet")
+    pq.write_table(
+        pa.concat_tables(impressions, promote_options="permissive"), folder / "impressions.parquet"
+    )
+    np.save(folder / "impression_ids.npy", np.concatenate(ids))
+
+
+def _scores_table(scored: ScoredPart) -> pa.Table:
+    part, rows = scored.part, len(scored.terms)
+    truth = part.truth
+    return pa.table(
+        {
+            "part": pa.array([part.name] * rows, pa.string()),
+            "row": pa.array(np.arange(rows), pa.int64()),
+            **{
+                name: pa.array(np.asarray(term, dtype=np.float32))
+                for name, term in zip(("linear", "pairwise", "deep"), scored.terms, strict=True)
+            },
+            "label": pa.array(np.array(part.labels[:rows])),
+            "truth": pa.nulls(rows, pa.float32()) if truth is None else pa.array(truth[:rows]),
+        }
+    )
+
+
+def _impressions_table(dataset: Dataset, part: Part, count: int) -> pa.Table:
+    """part, row, and the raw text of every column; training rows are decoded from their ids."""
+    if part.has_rows:
+        raw = part.rows().slice(0, count).drop_columns([ROW])
+    else:
+        decoded = [dataset.vocabulary.decode(row) for row in part.ids[:count]]
+        raw = pa.Table.from_pylist(decoded)
+    index = {
+        "part": pa.array([part.name] * count, pa.string()),
+        "row": pa.array(np.arange(count), pa.int64()),
+    }
+    columns = {f"value:{name}": raw.column(name) for name in raw.column_names}
+    return pa.table({**index, **columns})

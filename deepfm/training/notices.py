@@ -1,0 +1,76 @@
+"""Curves and branches to words: what a person should be told about how a training went."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepfm import evaluation
+from deepfm.events import Epoch, Notice
+from deepfm.terms import Terms
+
+IDLE_SHARE = 0.01
+"""A branch whose standard deviation is below this share of the logit's hardly varies."""
+WORSE_AFTER = 3
+"""Epochs after the best one before a validation curve that has turned is spoken of."""
+
+
+def curve_notice(epochs: Sequence[Epoch]) -> Notice | None:
+    """A validation curve that turned: after the first epoch, or later while training improved."""
+    if not epochs or epochs[-1].validation is None:
+        return None
+    best = max((epoch.epoch for epoch in epochs if epoch.best), default=0)
+    last = epochs[-1]
+    if not best or last.epoch - best < WORSE_AFTER:
+        return None
+    if best == 1:
+        return Notice(
+            "best-after-first-epoch",
+            "Validation was best after the first epoch and has been worse since: the model learns "
+            "the training rows by heart. Try a lower learning rate, a higher drop rate, or the "
+            "preset real-data with its embedding dropout and L2. We keep the first epoch.",
+        )
+    if last.train.loss < epochs[best - 1].train.loss:
+        return Notice(
+            "memorising",
+            "Training goes down while validation turns up: it is memorising. "
+            f"We keep the best epoch, so far number {best}.",
+        )
+    return None
+
+
+def branch_notices(terms: Terms, labels: NDArray[np.float32]) -> list[Notice]:
+    """The FM and deep branch of a trained model, where one is not worth explaining by.
+
+    terms, labels   of the validation rows, N each
+    A branch is silenced by setting it to its mean; models with one branch have no notice.
+    """
+    branches = {"FM branch": np.asarray(terms.fm), "network": np.asarray(terms.deep)}
+    if not all(values.any() for values in branches.values()):
+        return []
+    spread = float(np.std(terms.logit)) or 1.0
+    together = evaluation.auc(labels, terms.logit)
+    notices = []
+    for name, values in branches.items():
+        silenced = terms.logit - values + values.mean()
+        alone = evaluation.auc(labels, silenced)
+        if np.std(values) < IDLE_SHARE * spread:
+            notices.append(Notice("idle-branch", _HARDLY_VARIES[name]))
+        elif together is not None and alone is not None and alone >= together:
+            notices.append(
+                Notice(
+                    "unneeded-branch",
+                    f"Without its {name} this model ranks validation rows no worse "
+                    f"(AUC {alone:.4f}, with it {together:.4f}), so what that branch says of one "
+                    "impression is not used as an explanation.",
+                )
+            )
+    return notices
+
+
+_HARDLY_VARIES = {
+    "network": "The network has learned almost nothing yet. Try another seed, more epochs or a "
+    "lower drop rate.",
+    "FM branch": "The FM branch hardly varies: nearly all of the score comes from the network. "
+    "Try another seed or a larger factor size.",
+}

@@ -1,0 +1,188 @@
+"""Steps and scores to events: what a run says of itself while it trains."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deepfm import evaluation
+from deepfm.events import Event, Metrics, Notice, Point, TermMoments
+from deepfm.model import DeepFM
+from deepfm.terms import Terms
+from deepfm.training.rows import score
+
+POINT_SECONDS = 0.05
+"""Least time between two points: at most 20 a second."""
+SAMPLE_SECONDS = 0.5
+"""Least time between two looks at the validation sample within an epoch."""
+SAMPLE_ROWS = 2_000
+
+
+@dataclass
+class RunningFigures:
+    """Loss, accuracy and AUC of the rows that steps have seen, in training mode."""
+
+    loss: list[Tensor] = field(default_factory=list)
+    logits: list[Tensor] = field(default_factory=list)
+    labels: list[Tensor] = field(default_factory=list)
+
+    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """One step's summed loss, and its logits and labels; nothing waits for the device."""
+        self.loss.append(loss)
+        self.logits.append(logits)
+        self.labels.append(labels)
+
+    def metrics(self, since: int = 0) -> Metrics:
+        """Figures of the steps from number `since` on."""
+        logits = torch.cat(self.logits[since:]).cpu().numpy()
+        labels = torch.cat(self.labels[since:]).cpu().numpy()
+        loss = float(torch.stack(self.loss[since:]).sum()) / len(labels)
+        accuracy = float(np.mean((logits > 0) == (labels > 0.5)))
+        return Metrics(loss, accuracy, evaluation.auc(labels, logits), len(labels))
+
+
+class Stopwatch:
+    """Wall time of the training part of a run, and of its optimisation steps alone, in seconds."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.rows = 0
+        self.batching = self.stepping = 0.0
+        self._mark = time.perf_counter()
+
+    def start(self) -> None:
+        """What follows is batching."""
+        self._mark = time.perf_counter()
+
+    def batched(self) -> None:
+        """A batch is there; what follows is a step."""
+        self.batching += self._lap()
+
+    def stepped(self, rows: int) -> None:
+        """A step is done (on a GPU: queued)."""
+        self.rows += rows
+        self.stepping += self._lap()
+
+    def settle(self) -> None:
+        """Wait for the device, and count the wait as stepping."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        self.stepping += self._lap()
+
+    def _lap(self) -> float:
+        now = time.perf_counter()
+        lap, self._mark = now - self._mark, now
+        return lap
+
+    @property
+    def examples_per_second(self) -> float:
+        """Rows over batching and step."""
+        return self.rows / max(self.batching + self.stepping, 1e-9)
+
+    @property
+    def step_examples_per_second(self) -> float:
+        """Rows over the step alone."""
+        return self.rows / max(self.stepping, 1e-9)
+
+
+class Observer:
+    """Looks at the model between steps: reference moments, pinned impressions, a sample."""
+
+    def __init__(
+        self,
+        model: DeepFM,
+        device: torch.device,
+        reference: NDArray[np.int32],
+        pinned: NDArray[np.int32],
+        sample: tuple[NDArray[np.int32], NDArray[np.float32]] | None,
+        on_event: Callable[[Event], None],
+    ) -> None:
+        self._model = model
+        self._device = device
+        self._reference = reference
+        self._pinned = pinned
+        self._sample = sample
+        self._on_event = on_event
+        self._begin = time.perf_counter()
+        self._last_point = self._last_sample = float("-inf")
+        self._first_new_step = 0
+        self._told: set[str] = set()
+
+    @property
+    def seconds(self) -> float:
+        """Since the run started to train."""
+        return time.perf_counter() - self._begin
+
+    def new_epoch(self) -> None:
+        """Points of the epoch that begins look at its own steps only."""
+        self._first_new_step = 0
+
+    def point_is_due(self) -> bool:
+        """Whether a point may be reported now."""
+        return time.perf_counter() - self._last_point >= POINT_SECONDS
+
+    def report_point(self, position: float, figures: RunningFigures, watch: Stopwatch) -> None:
+        """One point of the curves within an epoch."""
+        train = figures.metrics(self._first_new_step)
+        self._first_new_step = len(figures.loss)
+        moments, pinned = self.look()
+        self._on_event(
+            Point(
+                position,
+                self.seconds,
+                watch.examples_per_second,
+                train,
+                self._sample_metrics(),
+                moments,
+                pinned,
+            )
+        )
+        self._last_point = time.perf_counter()
+
+    def _sample_metrics(self) -> Metrics | None:
+        now = time.perf_counter()
+        if self._sample is None or now - self._last_sample < SAMPLE_SECONDS:
+            return None
+        self._last_sample = now
+        ids, labels = self._sample
+        return evaluation.metrics_of(labels, score(self._model, ids, self._device).logit)
+
+    def look(self) -> tuple[TermMoments, tuple[tuple[float, float, float], ...]]:
+        """Moments of the terms over the reference, and the raw terms of the pinned impressions."""
+        terms = score(self._model, np.concatenate((self._reference, self._pinned)), self._device)
+        rows = len(self._reference)
+        pinned = np.stack(list(terms[rows:]), axis=1) if len(self._pinned) else ()
+        return (
+            moments_of(terms[:rows]),
+            tuple((float(a), float(b), float(c)) for a, b, c in pinned),
+        )
+
+    def tell(self, kind: str, text: str) -> None:
+        """A notice of this kind, once in a run."""
+        if kind not in self._told:
+            self._told.add(kind)
+            self._on_event(Notice(kind, text))
+
+
+def moments_of(terms: Terms) -> TermMoments:
+    """Means and covariances of the three terms over the rows they were scored on."""
+    values = np.stack(list(terms)).astype(np.float64)
+    covariance = np.atleast_2d(np.cov(values, bias=True))
+    return TermMoments(
+        tuple(float(mean) for mean in values.mean(axis=1)),
+        tuple(tuple(float(cell) for cell in row) for row in covariance),
+    )
+
+
+def encode_pinned(
+    impressions: Sequence[Mapping[str, str | None]],
+    encode: Callable[[Mapping[str, str | None]], NDArray[np.int32]],
+    num_fields: int,
+) -> NDArray[np.int32]:
+    """Impressions as raw values to int32[P, F]."""
+    rows = [encode(impression) for impression in impressions]
+    return np.stack(rows) if rows else np.empty((0, num_fields), dtype=np.int32)

@@ -1,0 +1,81 @@
+"""One batch to one moved model: the plain optimisation step, and which step a run uses."""
+
+import hashlib
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from deepfm.config import TrainConfig
+from deepfm.model import DeepFM
+
+
+class StepResult(NamedTuple):
+    """What a step saw, before it moved the weights; both detached, on the model's device."""
+
+    logits: Tensor
+    """float32[B], in training mode (with dropout)."""
+    loss: Tensor
+    """Sum over the batch of the BCE with logits, without penalties: a scalar."""
+
+
+class Step(Protocol):
+    """Moves the model by one batch. ids int32[B, F], labels float32[B], on the model's device."""
+
+    def __call__(self, ids: Tensor, labels: Tensor, epoch: int, index: int) -> StepResult: ...
+
+
+class PlainStep:
+    """Autograd and torch's Adam: the reference that any faster step must follow."""
+
+    def __init__(self, model: DeepFM, config: TrainConfig) -> None:
+        self._model = model
+        self._config = config
+        self._optimizers = _optimizers(model, config)
+
+    def __call__(self, ids: Tensor, labels: Tensor, epoch: int, index: int) -> StepResult:
+        """One step; dropout is a pure function of (seed, epoch, index)."""
+        torch.manual_seed(mixed_seed(self._config.seed, epoch, index))
+        logits = self._model(ids)
+        loss = binary_cross_entropy_with_logits(logits, labels)
+        objective = loss
+        if self._config.embedding_l2:
+            objective = loss + self._config.embedding_l2 * self._model.penalty(ids)
+        for optimizer in self._optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        objective.backward()
+        for optimizer in self._optimizers:
+            optimizer.step()
+        return StepResult(logits.detach(), loss.detach() * len(labels))
+
+
+def _optimizers(model: DeepFM, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """Adam over every weight; with lazy-adam the tables have an Adam that skips untouched rows.
+
+    lazy-adam differs from adam in the rows that a batch does not touch: their moments do not
+    decay and they do not move. Bias correction counts all steps, as torch's SparseAdam does.
+    """
+    rate = config.learning_rate
+    if config.optimizer == "adam":
+        return [
+            torch.optim.Adam(
+                model.parameters(), lr=rate, weight_decay=config.weight_decay, fused=True
+            )
+        ]
+    tables = [table.weight for table in model.tables()]
+    is_table = {id(weight) for weight in tables}
+    others = [weight for weight in model.parameters() if id(weight) not in is_table]
+    lazy: torch.optim.Optimizer = torch.optim.SparseAdam(tables, lr=rate)
+    return [lazy, torch.optim.Adam(others, lr=rate, fused=True)]
+
+
+def choose_step(model: DeepFM, config: TrainConfig) -> tuple[Step, str]:
+    """The step for this model and configuration, and its name as the run shows it."""
+    return PlainStep(model, config), f"plain PyTorch step, {config.optimizer}"
+
+
+def mixed_seed(seed: int, *position: int) -> int:
+    """A seed that is a pure function of a run's seed and a position in it, for torch or numpy."""
+    text = ":".join(str(part) for part in (seed, *position))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=7).digest(), "big")
