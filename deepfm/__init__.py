@@ -3,6 +3,8 @@
 The public names are loaded when first used, so that importing deepfm costs no torch.
 """
 
+from __future__ import annotations  # an older Python reads this file before it is told its age
+
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 

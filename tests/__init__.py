@@ -1,0 +1,1 @@
+"""All that must hold; `python3 -m tests` checks it."""
