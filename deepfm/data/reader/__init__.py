@@ -1,0 +1,12 @@
+"""Raw file to Arrow record batches of text, with every skipped row counted and named."""
+
+from deepfm.data.reader.numbers import to_numbers
+from deepfm.data.reader.rows import (
+    ROW,
+    RowReader,
+    Skipped,
+    check_same_columns,
+    open_rows,
+)
+
+__all__ = ["ROW", "RowReader", "Skipped", "check_same_columns", "open_rows", "to_numbers"]

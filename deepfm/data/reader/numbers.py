@@ -1,0 +1,55 @@
+"""Text of a numeric column to float64: the one place that says which texts are numbers."""
+
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+MISSING: Final = ("", "na", "n/a", "nan", "null", "none", "\\n", "?", "-", "#n/a", "nil")
+"""Texts, lower case and without spaces around, that mean "no number here"."""
+
+_PLAIN: Final = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+_DECIMAL_COMMA: Final = r"^[+-]?\d+,\d+$"
+_DECORATION: Final = r"[$€£¥%\s\x{00a0}]"
+_THOUSANDS: Final = r"^([+-]?\d{1,3}(?:,\d{3})+)(\.\d+)?$"
+
+
+def is_missing(values: pa.Array) -> pa.Array:
+    """Which cells hold no number by their text (NA, null, …): bool[N], true for null."""
+    lowered = pc.utf8_lower(pc.utf8_trim_whitespace(values))
+    named = pc.is_in(lowered, value_set=pa.array(MISSING, pa.string()))
+    return pc.or_(pc.is_null(values), named)
+
+
+def to_numbers(values: pa.Array) -> pa.Array:
+    """Texts to float64[N]: null where a cell is empty, says NA or the like, or is no number.
+
+    values   string[N], as RowReader yields them
+    Reads 12, -3.5, 1e6, $12.50, 12,50 (one decimal comma), 1,234.5 (thousands) and 12% (as 12).
+    """
+    plain = _cast_plain(values)
+    if plain is not None:
+        return plain
+    cleaned = pc.replace_substring_regex(values, _DECORATION, "")
+    thousands = pc.match_substring_regex(cleaned, _THOUSANDS)
+    cleaned = pc.if_else(thousands, pc.replace_substring(cleaned, ",", ""), cleaned)
+    comma = pc.match_substring_regex(cleaned, _DECIMAL_COMMA)
+    cleaned = pc.if_else(comma, pc.replace_substring(cleaned, ",", "."), cleaned)
+    readable = pc.match_substring_regex(cleaned, _PLAIN)
+    return _finite(pc.cast(_without_plus(pc.if_else(readable, cleaned, None)), pa.float64()))
+
+
+def _cast_plain(values: pa.Array) -> pa.Array | None:
+    """The fast way, for a column of plain numbers; None where some cell is not one."""
+    try:
+        return _finite(pc.cast(values, pa.float64()))
+    except pa.ArrowInvalid:
+        return None
+
+
+def _without_plus(values: pa.Array) -> pa.Array:
+    return pc.utf8_ltrim(values, characters="+")
+
+
+def _finite(numbers: pa.Array) -> pa.Array:
+    return pc.if_else(pc.is_finite(numbers), numbers, pa.scalar(None, pa.float64()))

@@ -1,0 +1,346 @@
+"""What a file is and what each column means, as agreed with the person: dataclasses and their JSON."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Self, get_args
+
+from deepfm.errors import SchemaError
+
+Role = Literal["label", "categorical", "numeric", "identifier", "ignored", "time", "group"]
+"""What a column is used for; only categorical and numeric columns become fields."""
+
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
+FIELD_ROLES: Final[tuple[Role, ...]] = ("categorical", "numeric")
+
+Kind = Literal["text", "libsvm", "libffm", "parquet", "arrow"]
+Compression = Literal["", "gzip", "zip", "zstd"]
+
+SEPARATORS: Final[Mapping[str, str]] = {
+    "\t": "tab",
+    ",": "comma",
+    ";": "semicolon",
+    "|": "pipe",
+    " ": "space",
+}
+ENCODINGS: Final = ("utf-8", "utf-16", "utf-16-le", "utf-16-be", "windows-1252")
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """How the bytes of a file become cells; separator, header, encoding, quote only for text.
+
+    `numbers` (libsvm, libffm) holds the positions, counted from 0, of entries whose index never
+    changes, so that the value behind the colon is the cell and not the index.
+    """
+
+    kind: Kind
+    separator: str = "\t"
+    header: bool = False
+    encoding: str = "utf-8"
+    quote: bool = True
+    compression: Compression = ""
+    numbers: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        _one_of("File format", self.kind, get_args(Kind))
+        _one_of("Separator", self.separator, tuple(SEPARATORS))
+        _one_of("Encoding", self.encoding, ENCODINGS)
+        _one_of("Compression", self.compression, get_args(Compression))
+
+    def describe(self) -> str:
+        """In words: "tab-separated text, no header, UTF-8, gzip"."""
+        packed = (self.compression,) if self.compression else ()
+        if self.kind != "text":
+            names = {"parquet": "Parquet", "arrow": "Feather (Arrow)"}
+            return ", ".join((names.get(self.kind, self.kind), *packed))
+        header = "with header" if self.header else "no header"
+        encoding = "Windows-1252" if self.encoding == "windows-1252" else self.encoding.upper()
+        return ", ".join(
+            (f"{SEPARATORS[self.separator]}-separated text", header, encoding, *packed)
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """To JSON's types."""
+        return {**_shallow(self), "numbers": list(self.numbers)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """From JSON's types; SchemaError for an unknown key or value."""
+        values = _checked(cls, values)
+        return cls(**{**values, "numbers": tuple(values.get("numbers", ()))})
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the file: what it is used for, and why."""
+
+    name: str
+    role: Role
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        _one_of(f"Role of column {self.name!r}", self.role, ROLES)
+
+    def to_dict(self) -> dict[str, Any]:
+        """To JSON's types."""
+        return _shallow(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """From JSON's types; SchemaError for an unknown key or role."""
+        return cls(**_checked(cls, values))
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Format, columns in file order, and which texts of the label mean 1 and 0."""
+
+    format: FileFormat
+    columns: tuple[Column, ...]
+    positive: tuple[str, ...] = ()
+    negative: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = self.names
+        twice = (
+            sorted({name for name in names if names.count(name) > 1})
+            if (len(set(names)) < len(names))
+            else []
+        )
+        if twice:
+            raise SchemaError(
+                f"Column {twice[0]!r} stands in the schema twice; name each column once."
+            )
+        both = sorted(set(self.positive) & set(self.negative))
+        if both:
+            raise SchemaError(
+                f"Label value {both[0]!r} is said to mean both 1 and 0; give it one meaning."
+            )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The column names in file order."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def label(self) -> Column:
+        """The label column; SchemaError unless there is exactly one."""
+        labels = self.with_roles("label")
+        if not labels:
+            raise SchemaError(
+                "No column is the label. Choose the column that says whether it was clicked."
+            )
+        if len(labels) > 1:
+            raise SchemaError(
+                f"Columns {_listed(tuple(column.name for column in labels))} are all marked as "
+                "label. Choose one."
+            )
+        return labels[0]
+
+    @property
+    def fields(self) -> tuple[Column, ...]:
+        """The columns that the model sees, in file order."""
+        return self.with_roles(*FIELD_ROLES)
+
+    def with_roles(self, *roles: Role) -> tuple[Column, ...]:
+        """The columns that have one of these roles, in file order."""
+        return tuple(column for column in self.columns if column.role in roles)
+
+    def column(self, name: str) -> Column:
+        """One column by name; SchemaError lists the known ones if there is none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise SchemaError(f"There is no column {name!r}; known are {_listed(self.names)}.")
+
+    def with_role(self, name: str, role: Role) -> "Schema":
+        """A copy in which one column has this role, chosen by the person."""
+        chosen = dataclasses.replace(self.column(name), role=role, reason="chosen by you")
+        return self._with_columns({name: chosen})
+
+    def with_label(
+        self,
+        name: str,
+        *,
+        positive: tuple[str, ...] = (),
+        negative: tuple[str, ...] = (),
+    ) -> "Schema":
+        """A copy with another label column; the former one becomes categorical.
+
+        positive, negative   the texts that mean 1 and 0; without them those known so far are
+                             kept if the column stays the same, else both are left empty
+        """
+        changed = {
+            column.name: dataclasses.replace(
+                column, role="categorical", reason="was the label before you chose another"
+            )
+            for column in self.with_roles("label")
+            if column.name != name
+        }
+        kept = self.column(name)
+        if kept.role == "label" and not (positive or negative):
+            positive, negative = self.positive, self.negative
+        if kept.role != "label":
+            kept = dataclasses.replace(kept, role="label", reason="chosen by you")
+        schema = self._with_columns({**changed, name: kept})
+        return dataclasses.replace(schema, positive=positive, negative=negative)
+
+    def _with_columns(self, changed: Mapping[str, Column]) -> "Schema":
+        columns = tuple(changed.get(column.name, column) for column in self.columns)
+        return dataclasses.replace(self, columns=columns)
+
+    def to_dict(self) -> dict[str, Any]:
+        """To JSON's types."""
+        return {
+            "format": self.format.to_dict(),
+            "columns": [column.to_dict() for column in self.columns],
+            "positive": list(self.positive),
+            "negative": list(self.negative),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """From JSON's types; SchemaError for an unknown key, role or format."""
+        values = _checked(cls, values)
+        return cls(
+            format=FileFormat.from_dict(values["format"]),
+            columns=tuple(Column.from_dict(column) for column in values["columns"]),
+            positive=tuple(values.get("positive", ())),
+            negative=tuple(values.get("negative", ())),
+        )
+
+
+@dataclass(frozen=True)
+class SkippedRow:
+    """A row that could not be read: its line in the file, counted from 1, and why."""
+
+    line: int
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """To JSON's types."""
+        return _shallow(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """From JSON's types; SchemaError for an unknown key."""
+        return cls(**_checked(cls, values))
+
+
+@dataclass(frozen=True)
+class ColumnSample:
+    """What a column looks like in the sample.
+
+    examples   up to 5 values, commonest first
+    distinct   how many different values the sample holds, empty cells left out
+    missing    how many cells of the sample are empty
+    """
+
+    name: str
+    role: Role
+    reason: str
+    examples: tuple[str, ...]
+    distinct: int
+    missing: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """To JSON's types."""
+        return {**_shallow(self), "examples": list(self.examples)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """From JSON's types; SchemaError for an unknown key."""
+        values = _checked(cls, values)
+        return cls(**{**values, "examples": tuple(values["examples"])})
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was understood of a file, from the rows at its head.
+
+    sample_rows      readable rows looked at
+    rows_estimated   rows of the whole file, exact where `complete`; None where not to be told
+    complete         the sample was the whole file
+    skipped          the first unreadable rows of the sample, skipped_rows how many there were
+    label_values     text of the label column -> rows of the sample
+    proposed_split   "random" or "time:COLUMN", as PrepareConfig.split reads it
+    rows             the first 20 rows, to show; None is an empty cell
+    warnings         what the person should look at before preparing, one sentence each
+    """
+
+    file: str
+    size_bytes: int
+    schema: Schema
+    columns: tuple[ColumnSample, ...]
+    sample_rows: int
+    rows_estimated: int | None
+    complete: bool
+    skipped: tuple[SkippedRow, ...]
+    label_values: dict[str, int]
+    proposed_split: str
+    split_reason: str
+    rows: tuple[tuple[str | None, ...], ...]
+    skipped_rows: int = 0
+    warnings: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """To JSON's types."""
+        return {
+            **_shallow(self),
+            "schema": self.schema.to_dict(),
+            "columns": [column.to_dict() for column in self.columns],
+            "skipped": [row.to_dict() for row in self.skipped],
+            "label_values": dict(self.label_values),
+            "rows": [list(row) for row in self.rows],
+            "warnings": list(self.warnings),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """From JSON's types; SchemaError for an unknown key."""
+        values = _checked(cls, values)
+        parts = {
+            "schema": Schema.from_dict(values["schema"]),
+            "columns": tuple(ColumnSample.from_dict(column) for column in values["columns"]),
+            "skipped": tuple(SkippedRow.from_dict(row) for row in values["skipped"]),
+            "label_values": dict(values["label_values"]),
+            "rows": tuple(tuple(row) for row in values["rows"]),
+            "warnings": tuple(values.get("warnings", ())),
+        }
+        return cls(**{**values, **parts})
+
+
+def _shallow(instance: Any) -> dict[str, Any]:
+    return {field.name: getattr(instance, field.name) for field in dataclasses.fields(instance)}
+
+
+def _checked(cls: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as keywords of the dataclass; SchemaError for a key too many or too few."""
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    if not isinstance(values, Mapping):
+        raise SchemaError(f"{cls.__name__} is written as {values!r}; an object was expected.")
+    unknown = [str(name) for name in values if name not in fields]
+    if unknown:
+        raise SchemaError(
+            f"{cls.__name__} has no key {unknown[0]!r}; known are {', '.join(fields)}."
+        )
+    needed = [
+        name
+        for name, field in fields.items()
+        if name not in values and field.default is dataclasses.MISSING
+    ]
+    if needed:
+        raise SchemaError(f"{cls.__name__} lacks the key {needed[0]!r}.")
+    return dict(values)
+
+
+def _one_of(what: str, value: object, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise SchemaError(f"{what} is {value!r}; choose one of {_listed(known)}.")
+
+
+def _listed(names: tuple[str, ...], most: int = 12) -> str:
+    """Names in quotes with commas between; a long list ends with how many more there are."""
+    shown = ", ".join(repr(name) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
