@@ -1,0 +1,37 @@
+"""The application: the frame's script, its routes and what lives as long as the server."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.resources import files
+
+import streamlit as st
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from deepfm import __version__
+from deepfm.config import Settings
+from deepfm.runs.worker import ensure_worker
+
+
+async def health(_: Request) -> JSONResponse:
+    """Answers when the server does: for a proxy or a supervisor."""
+    return JSONResponse({"status": "ok", "version": __version__})
+
+
+@asynccontextmanager
+async def lifespan(_: st.App) -> AsyncIterator[dict[str, object]]:
+    """Starts the worker, so that it is warm before the first click; it outlives the server."""
+    ensure_worker(Settings.from_environment().home_folder)
+    yield {}
+
+
+app = st.App(
+    "deepfm/ui/main.py",
+    routes=[
+        Route("/healthz", health),
+        Mount("/assets", StaticFiles(directory=str(files("plotly") / "package_data"))),
+    ],
+    lifespan=lifespan,
+)

@@ -1,0 +1,1 @@
+"""Result dataclasses to plotly figures; no Streamlit, no state."""

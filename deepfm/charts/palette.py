@@ -1,0 +1,311 @@
+"""Meaning to colour, mark and text: the one home of colours, number formats and the template.
+
+A figure holds colours by name, `var(--dfm-linear)`, so that one figure serves light and dark:
+the page's component resolves the names in the browser, `resolved` does it for other renderers.
+Colour never stands alone: linear is plain, pairwise hatched, deep dotted.
+"""
+
+import copy
+import math
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final, Literal
+
+import plotly.graph_objects as go
+import plotly.io
+
+Mode = Literal["light", "dark"]
+Term = Literal["linear", "pairwise", "deep"]
+
+COLOURS: Final[Mapping[Mode, Mapping[str, str]]] = MappingProxyType(
+    {
+        "light": {
+            "ground": "#ffffff",
+            "surface": "#f5f6f8",
+            "text": "#31333f",
+            "muted": "#6a6d7a",
+            "grid": "#e7e8ec",
+            "zero": "#9a9da8",
+            "linear": "#c25700",
+            "pairwise": "#2b7bc9",
+            "deep": "#45108a",
+            "accent": "#0b7a6b",
+            "raises": "#0b7a6b",
+            "lowers": "#b3385f",
+            "run1": "#0b7a6b",
+            "run2": "#b8336a",
+            "run3": "#7a7400",
+            "run4": "#5b6472",
+            "run5": "#9c3d2a",
+            "run6": "#2f8f3e",
+        },
+        "dark": {
+            "ground": "#0e1117",
+            "surface": "#181c25",
+            "text": "#fafafa",
+            "muted": "#a3a8b4",
+            "grid": "#262b36",
+            "zero": "#6b7280",
+            "linear": "#f79433",
+            "pairwise": "#2f7be0",
+            "deep": "#d8b4ff",
+            "accent": "#3cc9b0",
+            "raises": "#3cc9b0",
+            "lowers": "#f0749a",
+            "run1": "#3cc9b0",
+            "run2": "#ff7fab",
+            "run3": "#d6cf4a",
+            "run4": "#aab4c4",
+            "run5": "#e58a76",
+            "run6": "#79d67f",
+        },
+    }
+)
+"""Chosen by measure: the terms keep 4.4:1 on their ground and differ for protan and deutan eyes."""
+
+RUN_COLOURS: Final = tuple(f"run{number}" for number in range(1, 7))
+RUN_MARKERS: Final = ("circle", "square", "diamond", "triangle-up", "x", "star")
+"""Runs differ by hue and marker, never by dash; six at most in one chart."""
+
+TERM_PATTERNS: Final[Mapping[str, str]] = MappingProxyType(
+    {"linear": "", "pairwise": "/", "deep": "."}
+)
+TERM_LETTERS: Final[Mapping[str, str]] = MappingProxyType(
+    {"linear": "L", "pairwise": "P", "deep": "D"}
+)
+TERM_WORDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "linear": "Linear: each value on its own.",
+        "pairwise": "Pairwise: two values that meet.",
+        "deep": "Deep: the network, which sees all fields at once.",
+        "logit": "Score (logit): what the three add up to; a curve turns it into a probability.",
+    }
+)
+
+_NAMED: Final = re.compile(r"var\(--dfm-([a-z0-9]+)(?:,\s*([0-9.]+))?\)")
+_MINUS: Final = "−"
+_SPACE: Final = " "
+NO_VALUE: Final = "–"
+
+
+def colour(name: str, alpha: float = 1.0) -> str:
+    """The colour of a meaning, by name: `linear` is "var(--dfm-linear)"; KeyError if unknown."""
+    COLOURS["light"][name]
+    return f"var(--dfm-{name})" if alpha == 1.0 else f"var(--dfm-{name},{alpha:g})"
+
+
+def term_marker(term: str, alpha: float = 1.0) -> dict[str, Any]:
+    """A plotly bar marker in a term's colour and pattern."""
+    return {
+        "color": colour(term, alpha),
+        "line": {"width": 0},
+        "pattern": {
+            "shape": TERM_PATTERNS[term],
+            "fillmode": "overlay",
+            "fgcolor": colour("ground"),
+            "fgopacity": 0.55,
+            "size": 7 if term == "pairwise" else 6,
+            "solidity": 0.22,
+        },
+    }
+
+
+LINES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+    {
+        "train": {"width": 1.5, "dash": "solid", "alpha": 0.6},
+        "validation": {"width": 3, "dash": "dash", "alpha": 1.0},
+        "test": {"width": 2, "dash": "dot", "alpha": 1.0},
+        "best possible": {"width": 1, "dash": "longdash", "alpha": 1.0},
+    }
+)
+
+
+def line(part: str, name: str = "text") -> dict[str, Any]:
+    """A plotly line for a curve of `part` (train, validation, test, best possible)."""
+    style = LINES[part]
+    return {
+        "color": colour(name, style["alpha"]),
+        "width": style["width"],
+        "dash": style["dash"],
+    }
+
+
+def pairs_colorscale() -> list[list[Any]]:
+    """Lowers to nothing to raises, for a colour axis centred on zero."""
+    return [
+        [0.0, colour("lowers")],
+        [0.5, colour("ground")],
+        [1.0, colour("raises")],
+    ]
+
+
+def label(text: object) -> str:
+    """A person's text as plotly shows it: plotly reads tags such as <b>, so & < > are escaped."""
+    return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def shortened(text: str, length: int = 28) -> str:
+    """At most `length` characters, the middle left out: both ends of a long name tell it apart."""
+    if len(text) <= length:
+        return text
+    head = (length - 1) * 2 // 3
+    return f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}"
+
+
+def format_probability(probability: float | None, digits: int = 1) -> str:
+    """0.132 is "13.2 %"; what would round to 0 or 100 is "<0.1 %" or ">99.9 %"."""
+    if probability is None or math.isnan(probability):
+        return NO_VALUE
+    step = 10.0**-digits
+    percent = 100.0 * probability
+    if 0.0 < percent < step / 2:
+        return f"<{step:.{digits}f}{_SPACE}%"
+    if 100.0 - step / 2 <= percent < 100.0:
+        return f">{100.0 - step:.{digits}f}{_SPACE}%"
+    return f"{percent:.{digits}f}{_SPACE}%"
+
+
+def format_logit(logit: float | None, digits: int = 2) -> str:
+    """1.27 is "+1.27", -0.5 is "−0.50", and what rounds to zero has no sign."""
+    if logit is None or math.isnan(logit):
+        return NO_VALUE
+    text = f"{abs(logit):.{digits}f}"
+    if float(text) == 0.0:
+        return text
+    return (_MINUS if logit < 0 else "+") + text
+
+
+def format_auc(auc: float | None) -> str:
+    """0.9842 with four digits; "–" where rows of one class have none."""
+    return NO_VALUE if auc is None or math.isnan(auc) else f"{auc:.4f}"
+
+
+def format_loss(loss: float | None) -> str:
+    """0.4471 with four digits; "–" where there is none."""
+    return format_auc(loss)
+
+
+def format_count(count: float | None) -> str:
+    """15000 is "15,000"."""
+    return NO_VALUE if count is None or math.isnan(count) else f"{count:,.0f}"
+
+
+def format_rate(per_second: float | None) -> str:
+    """260000 is "260 k/s"."""
+    if per_second is None or math.isnan(per_second):
+        return NO_VALUE
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if per_second >= size:
+            digits = 1 if per_second < 10 * size else 0
+            return f"{per_second / size:.{digits}f}{_SPACE}{unit}/s"
+    return f"{per_second:.0f}{_SPACE}/s"
+
+
+def format_bytes(size: float) -> str:
+    """52,000,000 is "52 MB"."""
+    for power, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if size >= power:
+            digits = 1 if size < 10 * power else 0
+            return f"{size / power:.{digits}f}{_SPACE}{unit}"
+    return f"{size:.0f}{_SPACE}bytes"
+
+
+def format_duration(seconds: float) -> str:
+    """0.4 is "0.4 s", 75 is "1 min 15 s", 7300 is "2 h 2 min"."""
+    if seconds < 10:
+        return f"{seconds:.1f}{_SPACE}s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}{_SPACE}s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes}{_SPACE}min {rest}{_SPACE}s" if rest else f"{minutes}{_SPACE}min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}{_SPACE}h {minutes}{_SPACE}min" if minutes else f"{hours}{_SPACE}h"
+
+
+def signed_arrow(value: float) -> str:
+    """▲ for what raises the score, ▼ for what lowers it, nothing for zero as shown."""
+    return "" if abs(value) < 0.005 else "▲" if value > 0 else "▼"
+
+
+def resolved(figure: go.Figure, mode: Mode) -> go.Figure:
+    """A copy whose named colours are plain ones, for a renderer other than the page."""
+    return go.Figure(_resolve(copy.deepcopy(figure.to_plotly_json()), mode))
+
+
+def _resolve(value: Any, mode: Mode) -> Any:
+    if isinstance(value, str):
+        return _NAMED.sub(lambda found: _plain_colour(found[1], found[2], mode), value)
+    if isinstance(value, dict):
+        return {key: _resolve(item, mode) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_resolve(item, mode) for item in value]
+    return value
+
+
+def _plain_colour(name: str, alpha: str | None, mode: Mode) -> str:
+    hexadecimal = COLOURS[mode][name]
+    if alpha is None:
+        return hexadecimal
+    red, green, blue = (int(hexadecimal[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha})"
+
+
+def _template() -> go.layout.Template:
+    axis = {
+        "gridcolor": colour("grid"),
+        "linecolor": colour("grid"),
+        "zerolinecolor": colour("zero"),
+        "zerolinewidth": 1,
+        "tickcolor": colour("grid"),
+        "tickfont": {"color": colour("muted"), "size": 12},
+        "title": {"font": {"color": colour("muted"), "size": 12}, "standoff": 8},
+        "automargin": True,
+    }
+    return go.layout.Template(
+        layout={
+            "font": {"color": colour("text"), "size": 13},
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "colorway": [colour(name) for name in RUN_COLOURS],
+            "margin": {"l": 8, "r": 8, "t": 12, "b": 8, "pad": 4},
+            "xaxis": axis,
+            "yaxis": axis,
+            "legend": {
+                "orientation": "h",
+                "yanchor": "bottom",
+                "y": 1.02,
+                "x": 0,
+                "font": {"size": 12},
+                "bgcolor": "rgba(0,0,0,0)",
+            },
+            "hoverlabel": {
+                "bgcolor": colour("surface"),
+                "bordercolor": colour("grid"),
+                "font": {"color": colour("text"), "size": 13},
+                "align": "left",
+            },
+            "hovermode": "closest",
+            "bargap": 0.35,
+            "barcornerradius": 3,
+            "separators": ".,",
+        }
+    )
+
+
+plotly.io.templates["deepfm"] = _template()
+
+
+def new_figure(title: str, *, x: str = "", y: str = "", **layout: Any) -> go.Figure:
+    """An empty figure in our template: a title that says what it shows, units on the axes."""
+    return go.Figure(
+        layout={
+            "template": "deepfm",
+            "title": {"text": label(title)},
+            "xaxis": {"title": {"text": label(x)}},
+            "yaxis": {"title": {"text": label(y)}},
+            **layout,
+        }
+    )

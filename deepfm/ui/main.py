@@ -1,0 +1,10 @@
+"""The frame round every page: navigation, what is being looked at, and what is running."""
+
+import streamlit as st
+
+from deepfm.ui import frame, links
+
+st.set_page_config(page_title="DeepFM Lab", page_icon=frame.ICON, layout="wide")
+page = st.navigation(links.navigation_pages(), position="top")
+frame.show(links.page_of(page.url_path))
+page.run()

@@ -1,0 +1,260 @@
+// One figure, redrawn in place. Python sends JSON; this resolves colour names to the theme,
+// follows a slider by hand, reports clicks, and says in words when a figure cannot be drawn.
+const COLOURS = __COLOURS__;
+const NAMED = /var\(--dfm-([a-z0-9]+)(?:,\s*([0-9.]+))?\)/g;
+const CONFIG = {
+  displaylogo: false,
+  responsive: false,
+  doubleClick: 'reset+autosize',
+  modeBarButtonsToRemove: ['select2d', 'lasso2d', 'autoScale2d', 'zoomIn2d', 'zoomOut2d'],
+};
+
+function loadPlotly() {
+  window.deepfmPlotly ??= new Promise((resolve, reject) => {
+    const script = document.createElement('script');
+    script.src = new URL('assets/plotly.min.js', document.baseURI).href;
+    script.onload = () =>
+      window.Plotly ? resolve(window.Plotly) : reject(new Error('the chart library is incomplete'));
+    script.onerror = () => {
+      window.deepfmPlotly = undefined;
+      reject(new Error('the chart library could not be loaded from this server'));
+    };
+    document.head.append(script);
+  });
+  return window.deepfmPlotly;
+}
+
+function isDark(element) {
+  const ground = getComputedStyle(element).getPropertyValue('--st-background-color').trim();
+  const canvas = document.createElement('canvas').getContext('2d');
+  canvas.fillStyle = '#ffffff';
+  canvas.fillStyle = ground;
+  const [red, green, blue] = [1, 3, 5].map((i) => parseInt(canvas.fillStyle.slice(i, i + 2), 16));
+  return 0.299 * red + 0.587 * green + 0.114 * blue < 128;
+}
+
+function plainColour(name, alpha, colours) {
+  const hex = colours[name] ?? colours.text;
+  if (alpha === undefined) return hex;
+  const [red, green, blue] = [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
+  return `rgba(${red},${green},${blue},${alpha})`;
+}
+
+// Typed arrays travel as {bdata}: skipped, as they hold no colours.
+function resolve(value, colours) {
+  if (typeof value === 'string') {
+    return value.includes('var(--dfm-')
+      ? value.replace(NAMED, (_, name, alpha) => plainColour(name, alpha, colours))
+      : value;
+  }
+  if (Array.isArray(value)) {
+    return typeof value[0] === 'number' ? value : value.map((item) => resolve(item, colours));
+  }
+  if (value && typeof value === 'object') {
+    if ('bdata' in value) return value;
+    return Object.fromEntries(
+      Object.entries(value).map(([key, item]) => [key, resolve(item, colours)]),
+    );
+  }
+  return value;
+}
+
+function merged(base, change) {
+  if (Array.isArray(change) || !change || typeof change !== 'object' || 'bdata' in change) {
+    return change;
+  }
+  const result = base && typeof base === 'object' && !Array.isArray(base) ? { ...base } : {};
+  for (const [key, value] of Object.entries(change)) result[key] = merged(result[key], value);
+  return result;
+}
+
+// The figure as frame `index` shows it: its traces and layout laid over the base.
+function atFrame(figure, index) {
+  const frame = figure.frames?.[index];
+  if (!frame) return figure;
+  const data = figure.data.slice();
+  const places = frame.traces ?? frame.data.map((_, place) => place);
+  places.forEach((place, i) => { data[place] = merged(data[place], frame.data[i]); });
+  return { data, layout: merged(figure.layout, frame.layout ?? {}) };
+}
+
+function say(state, error) {
+  state.failure.textContent = `This chart could not be drawn: ${error?.message ?? error}.`;
+  state.failure.hidden = false;
+}
+
+async function draw(state) {
+  const turn = ++state.turn;
+  try {
+    const Plotly = await loadPlotly();
+    if (turn !== state.turn || state.gone) return;
+    if (!state.chart.clientWidth) { state.waiting = true; return; }
+    state.waiting = false;
+    const colours = COLOURS[isDark(state.root) ? 'dark' : 'light'];
+    const figure = resolve(atFrame(state.figure, state.frame), colours);
+    const style = getComputedStyle(state.root);
+    const layout = {
+      ...figure.layout,
+      uirevision: figure.layout.uirevision ?? 'keep',
+      height: state.height,
+      width: state.chart.clientWidth,
+      autosize: false,
+      font: { ...figure.layout.font, family: style.getPropertyValue('--st-font').trim() },
+    };
+    delete layout.title;
+    await Plotly.react(state.chart, figure.data, layout, { ...CONFIG, ...state.config });
+    state.failure.hidden = true;
+    if (!state.listening) {
+      state.listening = true;
+      state.chart.on('plotly_click', (event) => report(state, event));
+    }
+  } catch (error) {
+    say(state, error);
+  }
+}
+
+function report(state, event) {
+  const point = event.points?.[0];
+  if (!state.clicks || !point) return;
+  const number = Array.isArray(point.pointNumber) ? point.pointNumber : [point.pointNumber];
+  state.setTriggerValue('click', {
+    trace: point.curveNumber,
+    point: number,
+    name: point.data?.name ?? '',
+    x: point.x ?? null,
+    y: point.y ?? null,
+    customdata: point.customdata ?? null,
+  });
+}
+
+function showFrame(state, index) {
+  const last = (state.figure.frames?.length ?? 1) - 1;
+  state.frame = Math.max(0, Math.min(last, index));
+  state.range.value = String(state.frame);
+  const words = state.slider?.readouts?.[state.frame] ?? '';
+  state.readout.textContent = words;
+  state.range.setAttribute('aria-valuetext', words);
+  if (!state.scheduled) {
+    state.scheduled = true;
+    requestAnimationFrame(() => { state.scheduled = false; draw(state); });
+  }
+}
+
+function tellOthers(state) {
+  if (!state.slider.group) return;
+  const detail = { group: state.slider.group, frame: state.frame, from: state.chart };
+  window.dispatchEvent(new CustomEvent('deepfm-frame', { detail }));
+}
+
+function moved(state) {
+  showFrame(state, Number(state.range.value));
+  tellOthers(state);
+}
+
+function settled(state) {
+  if (state.slider.report) state.setStateValue('frame', state.frame);
+}
+
+function play(state) {
+  if (state.timer) { stop(state); settled(state); return; }
+  const last = state.figure.frames.length - 1;
+  const stride = Math.max(1, Math.round(last / 80));
+  if (state.frame >= last) showFrame(state, 0);
+  state.play.textContent = '❚❚';
+  state.play.setAttribute('aria-label', 'Pause');
+  state.timer = setInterval(() => {
+    showFrame(state, state.frame + stride);
+    tellOthers(state);
+    if (state.frame >= last) { stop(state); settled(state); }
+  }, 60);
+}
+
+function stop(state) {
+  clearInterval(state.timer);
+  state.timer = 0;
+  state.play.textContent = '▶';
+  state.play.setAttribute('aria-label', 'Play');
+}
+
+function setSlider(state, slider) {
+  const first = !state.slider || state.slider.revision !== slider?.revision;
+  state.slider = slider;
+  const frames = state.figure.frames?.length ?? 0;
+  state.control.hidden = !slider || slider.hidden || frames < 2;
+  if (!slider) { state.frame = -1; return; }
+  state.label.textContent = slider.label;
+  state.play.hidden = !slider.play;
+  state.range.max = String(Math.max(0, frames - 1));
+  const index = first ? slider.start : Math.min(state.frame, frames - 1);
+  state.frame = Math.max(0, index);
+  state.range.value = String(state.frame);
+  state.readout.textContent = slider.readouts?.[state.frame] ?? '';
+  state.range.setAttribute('aria-valuetext', state.readout.textContent);
+}
+
+function open(root) {
+  const find = (name) => root.querySelector(`.dfm-${name}`);
+  const state = {
+    root, turn: 0, frame: -1, heading: find('heading'), chart: find('chart'),
+    failure: find('failure'), control: find('control'), label: find('label'),
+    range: find('range'), readout: find('readout'), play: find('play'), caption: find('caption'),
+  };
+  const name = `dfm-range-${Math.random().toString(36).slice(2)}`;
+  state.range.id = name;
+  state.label.htmlFor = name;
+  state.range.addEventListener('input', () => { if (state.timer) stop(state); moved(state); });
+  state.range.addEventListener('change', () => settled(state));
+  state.play.addEventListener('click', () => play(state));
+  state.follow = (event) => {
+    if (event.detail.group === state.slider?.group && event.detail.from !== state.chart) {
+      showFrame(state, event.detail.frame);
+    }
+  };
+  window.addEventListener('deepfm-frame', state.follow);
+  state.sizes = new ResizeObserver(() => {
+    const width = state.chart.clientWidth;
+    if (state.figure && (state.waiting || (width && width !== state.width))) {
+      state.width = width;
+      draw(state);
+    }
+  });
+  state.sizes.observe(state.chart);
+  // The probe's colour follows the theme: its transition tells of a switch light/dark.
+  find('probe').addEventListener('transitionrun', () => {
+    setTimeout(() => state.figure && draw(state), 30);
+  });
+  return state;
+}
+
+function close(state) {
+  state.gone = true;
+  if (state.timer) stop(state);
+  state.sizes.disconnect();
+  window.removeEventListener('deepfm-frame', state.follow);
+  window.Plotly?.purge(state.chart);
+}
+
+export default function ({ data, parentElement, setStateValue, setTriggerValue }) {
+  const root = parentElement.querySelector('.dfm-plot');
+  const state = (root.deepfmState ??= open(root));
+  Object.assign(state, { setStateValue, setTriggerValue, gone: false });
+  try {
+    state.figure = JSON.parse(data.figure);
+    state.height = data.height;
+    state.clicks = data.clicks;
+    state.config = { displayModeBar: data.modebar ? 'hover' : false };
+    state.chart.style.height = `${data.height}px`;
+    state.chart.classList.toggle('dfm-clickable', data.clicks);
+    state.chart.setAttribute('aria-label', data.alt);
+    state.heading.textContent = data.title;
+    state.heading.hidden = !data.title;
+    state.caption.textContent = data.caption;
+    state.caption.hidden = !data.caption;
+    setSlider(state, data.slider);
+    draw(state);
+  } catch (error) {
+    say(state, error);
+  }
+  // Called before the element leaves the page, so what it does waits until it has left.
+  return () => setTimeout(() => !root.isConnected && close(state), 0);
+}

@@ -1,0 +1,200 @@
+"""A plotly figure to a chart on the page that is redrawn in place: no flash, zoom kept.
+
+Beside the figure stand what every chart owes its reader: a title, one line on how to read it,
+a text alternative that states the finding, and its data as a table and as CSV.
+"""
+
+import hashlib
+import html
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from deepfm.charts.palette import COLOURS
+
+_HERE: Final = Path(__file__).parent
+
+_HTML: Final = """
+<figure class="dfm-plot">
+  <div class="dfm-heading" role="heading" aria-level="4"></div>
+  <div class="dfm-chart" role="img"></div>
+  <div class="dfm-failure" role="alert" hidden></div>
+  <div class="dfm-control" hidden>
+    <label class="dfm-label"></label>
+    <button class="dfm-play" type="button" aria-label="Play" hidden>▶</button>
+    <input class="dfm-range" type="range" min="0" step="1">
+    <output class="dfm-readout"></output>
+  </div>
+  <figcaption class="dfm-caption"></figcaption>
+  <span class="dfm-probe" aria-hidden="true"></span>
+</figure>
+"""
+
+
+def _component() -> Callable[..., Any]:
+    script = (_HERE / "plot.js").read_text(encoding="utf-8")
+    colours = json.dumps({mode: dict(names) for mode, names in COLOURS.items()})
+    return st.components.v2.component(
+        "deepfm_plot",
+        html=_HTML,
+        css=(_HERE / "plot.css").read_text(encoding="utf-8"),
+        js=script.replace("__COLOURS__", colours),
+        # Plotly's drag zoom does not work inside a shadow root.
+        isolate_styles=False,
+    )
+
+
+_PLOT: Final = _component()
+
+
+@dataclass(frozen=True)
+class Slider:
+    """A range under the chart that moves through the figure's frames while it is dragged.
+
+    label      what the slider sets, e.g. "Threshold"
+    readouts   what each frame says in words, one text a frame; shown beside the slider
+    start      the frame shown first (and again when `revision` changes)
+    play       a button that runs through the frames
+    report     on release the frame's index comes back to Python as PlotResult.frame
+    group      charts with the same group move together; give the slider to one, hide the others'
+    hidden     follows its group without a control of its own
+    """
+
+    label: str
+    readouts: Sequence[str] = ()
+    start: int = 0
+    play: bool = False
+    report: bool = False
+    group: str = ""
+    hidden: bool = False
+    revision: str = ""
+
+
+@dataclass(frozen=True)
+class Click:
+    """One point of the figure that was clicked; numbers as plotly gives them."""
+
+    trace: int
+    point: tuple[int, ...]
+    name: str
+    x: Any
+    y: Any
+    customdata: Any
+
+
+@dataclass(frozen=True)
+class PlotResult:
+    """What the reader did: the point clicked in this run, the frame the slider was left at."""
+
+    click: Click | None
+    frame: int | None
+
+
+def plot(
+    figure: go.Figure,
+    *,
+    key: str,
+    height: int = 360,
+    caption: str = "",
+    alt: str = "",
+    table: pd.DataFrame | Callable[[], pd.DataFrame] | None = None,
+    slider: Slider | None = None,
+    on_click: Callable[[], None] | None = None,
+    clicks: bool = False,
+    modebar: bool = False,
+) -> PlotResult:
+    """Show a figure, redrawn in place whenever it changes.
+
+    figure    its layout.title becomes a heading; its frames are what `slider` moves through
+    key       names the chart on its page; the same key keeps the same drawing and zoom
+    height    pixels of the drawing alone
+    caption   one line, "How to read this"
+    alt       the finding in words, for those who cannot see the chart
+    table     the figure's data, or a function that makes them when they are asked for
+    clicks    report clicked points; on_click is then called before the page runs again
+    """
+    slider_data = None
+    if slider is not None:
+        slider_data = {**slider.__dict__, "readouts": list(slider.readouts)}
+    result = _PLOT(
+        key=key,
+        data={
+            "figure": figure.to_json(),
+            "title": html.unescape(figure.layout.title.text or ""),
+            "height": height,
+            "caption": caption,
+            "alt": alt or html.unescape(figure.layout.title.text or "chart"),
+            "slider": slider_data,
+            "clicks": clicks or on_click is not None,
+            "modebar": modebar,
+        },
+        on_click_change=on_click or _nothing,
+        on_frame_change=_nothing,
+    )
+    if table is not None:
+        data_button(table, key=f"{key}_data", name=key)
+    return PlotResult(_click(result.click), result.frame)
+
+
+def data_button(
+    table: pd.DataFrame | Callable[[], pd.DataFrame], *, key: str, name: str, label: str = "Data"
+) -> None:
+    """A quiet button that opens the data as a table, with a CSV to download; made when opened."""
+    with st.popover(
+        label, icon=":material/table_rows:", type="tertiary", key=key, on_change="rerun"
+    ) as popover:
+        if not popover.open:
+            return
+        data = table() if callable(table) else table
+        st.dataframe(data, hide_index=True, height=min(420, 38 + 35 * max(1, len(data))))
+        st.download_button(
+            "Download CSV",
+            data=lambda: csv_text(data).encode("utf-8"),
+            file_name=f"{name}.csv",
+            mime="text/csv",
+            key=f"{key}_csv",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """A table as CSV in which no cell is taken for a formula by a spreadsheet."""
+    from deepfm.data.export import neutralise_formulas
+
+    safe = table.rename(columns=lambda name: neutralise_formulas(str(name)))
+    for name in safe.columns:
+        if not pd.api.types.is_numeric_dtype(safe[name]):
+            safe[name] = [
+                neutralise_formulas(value) if isinstance(value, str) else value
+                for value in safe[name]
+            ]
+    return str(safe.to_csv(index=False, lineterminator="\r\n"))
+
+
+def revision_of(*parts: object) -> str:
+    """A short text that changes when any part does: for Slider.revision."""
+    return hashlib.blake2s(repr(parts).encode("utf-8"), digest_size=6).hexdigest()
+
+
+def _click(value: Any) -> Click | None:
+    if not value:
+        return None
+    return Click(
+        int(value["trace"]),
+        tuple(int(number) for number in value["point"]),
+        str(value["name"]),
+        value["x"],
+        value["y"],
+        value["customdata"],
+    )
+
+
+def _nothing() -> None:
+    """A component's state is kept only where a callback is given."""

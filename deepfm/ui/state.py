@@ -1,0 +1,225 @@
+"""The address and the store to what a page shows: home, store, datasets, runs, each read once.
+
+State lives in the run store, then in the address (?dataset=, ?run=), then in a session key with
+a name. What is read from disk is kept by the file's time of change, so a page that is drawn
+again reads nothing anew, and a folder that changed is read again.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import streamlit as st
+
+from deepfm.config import Settings
+from deepfm.errors import DataError, DeepFMError, RunError
+from deepfm.ui.text import show_error
+
+if TYPE_CHECKING:
+    from deepfm.data.dataset import Dataset
+    from deepfm.runs.store import RunRow, Store
+    from deepfm.trained import TrainedModel
+
+DEMO: Final = "demo"
+"""The id of the bundled dataset and of the bundled run."""
+
+DEMO_RUN_FOLDER: Final = Path(__file__).resolve().parents[2] / "assets" / "demo_run"
+DEMO_RUN_NAME: Final = "Bundled demo run"
+
+_LAST_DATASET: Final = "last_dataset"
+_LAST_RUN: Final = "last_run"
+
+
+def settings() -> Settings:
+    """Limits and places of this installation."""
+    return Settings.from_environment()
+
+
+def home() -> Path:
+    """The folder of all state."""
+    return settings().home_folder
+
+
+def store() -> "Store":
+    """The run store of this home, opened once for the server."""
+    return _store(home())
+
+
+@st.cache_resource(show_spinner=False)
+def _store(folder: Path) -> "Store":
+    from deepfm.runs.store import Store
+
+    return Store.open(folder)
+
+
+# --- what the address names ---------------------------------------------------------------
+
+
+def dataset_in_address() -> str:
+    """The dataset's id (its fingerprint, or "demo"): from the address, else the last one seen."""
+    return _in_address("dataset", _LAST_DATASET) or DEMO
+
+
+def run_in_address() -> str:
+    """The run's id: from the address, else the last one seen, else the bundled demo run."""
+    return _in_address("run", _LAST_RUN) or DEMO
+
+
+def show_dataset(dataset_id: str) -> None:
+    """Put a dataset into the address of this page."""
+    st.query_params["dataset"] = dataset_id
+    st.session_state[_LAST_DATASET] = dataset_id
+
+
+def show_run(run_id: str) -> None:
+    """Put a run into the address of this page."""
+    st.query_params["run"] = run_id
+    st.session_state[_LAST_RUN] = run_id
+
+
+def _in_address(name: str, last: str) -> str:
+    value = st.query_params.get(name, "")
+    if value:
+        st.session_state[last] = value
+    return value or str(st.session_state.get(last, ""))
+
+
+# --- datasets -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class DatasetChoice:
+    """One dataset that can be chosen: id for the address, name for the reader."""
+
+    id: str
+    name: str
+    modified: float
+
+
+def dataset_choices() -> list[DatasetChoice]:
+    """The demo, then the datasets of this home, newest first."""
+    found = [
+        DatasetChoice(folder.name, _dataset(folder, _time(folder / "schema.json")).name, time)
+        for folder, time in _dataset_folders()
+    ]
+    found.sort(key=lambda choice: -choice.modified)
+    return [
+        DatasetChoice(DEMO, "Bundled demo", 0.0),
+        *(choice for choice in found if choice.id != _demo_fingerprint()),
+    ]
+
+
+def _dataset_folders() -> list[tuple[Path, float]]:
+    folder = home() / "datasets"
+    if not folder.is_dir():
+        return []
+    return [
+        (child, _time(child / "schema.json"))
+        for child in sorted(folder.iterdir())
+        if (child / "schema.json").is_file() and not child.name.startswith(".")
+    ]
+
+
+def dataset(dataset_id: str) -> "Dataset":
+    """The dataset of an id; DataError if there is none."""
+    if dataset_id == DEMO:
+        return _demo_dataset(home())
+    for folder, time in _dataset_folders():
+        if folder.name == dataset_id:
+            return _dataset(folder, time)
+    raise DataError("There is no such dataset here. Choose another one, or load it again on Data.")
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _dataset(folder: Path, time: float) -> "Dataset":
+    from deepfm.data.dataset import open_dataset
+
+    return open_dataset(folder)
+
+
+@st.cache_resource(show_spinner="Making the demo…")
+def _demo_dataset(home_folder: Path) -> "Dataset":
+    from deepfm.data.catalog import open_demo
+
+    return open_demo(home_folder)
+
+
+def _demo_fingerprint() -> str:
+    """The demo's folder name if it was made already; making it is left to who asks for it."""
+    for folder, time in _dataset_folders():
+        if _dataset(folder, time).name == DEMO:
+            return folder.name
+    return ""
+
+
+# --- runs ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RunChoice:
+    """One trained run that can be looked at."""
+
+    id: str
+    name: str
+    dataset_name: str
+    auc: float | None
+
+
+def run_choices(limit: int = 200) -> list[RunChoice]:
+    """Trained runs, newest first, then the bundled demo run."""
+    rows = [
+        RunChoice(row.id, row.name, row.dataset_name, row.auc)
+        for row in store().runs(limit=limit)
+        if is_trained(row)
+    ]
+    if DEMO_RUN_FOLDER.is_dir():
+        rows.append(RunChoice(DEMO, DEMO_RUN_NAME, "demo", None))
+    return rows
+
+
+def is_trained(row: "RunRow") -> bool:
+    """Whether a run's folder holds a model that can be scored."""
+    return row.state in ("finished", "stopped") and bool(row.folder)
+
+
+def run_folder(run_id: str) -> Path:
+    """The folder of a run; StoreError or RunError says why there is none."""
+    if run_id == DEMO:
+        return DEMO_RUN_FOLDER
+    row = store().run(run_id)
+    if not row.folder:
+        raise RunError(f"Run {row.name} is {row.state}; it has no model yet.")
+    return Path(row.folder)
+
+
+def trained(run_id: str) -> "TrainedModel":
+    """The model of a run, read once; RunError if its folder is missing or damaged."""
+    folder = run_folder(run_id)
+    return _trained(folder, _time(folder / "config.json"), _time(folder / "model.safetensors"))
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _trained(folder: Path, config_time: float, model_time: float) -> "TrainedModel":
+    from deepfm.trained import open_run
+
+    return open_run(folder)
+
+
+def chosen_run() -> tuple[str, "TrainedModel"]:
+    """The run that the address names, opened; else one sentence, the way out, and a stop."""
+    run_id = run_in_address()
+    try:
+        return run_id, trained(run_id)
+    except DeepFMError as error:
+        show_error(error)
+        if run_id != DEMO and DEMO_RUN_FOLDER.is_dir():
+            st.button("Show the bundled demo run", on_click=show_run, args=(DEMO,))
+        st.stop()
+
+
+def _time(file: Path) -> float:
+    """When a file was changed, in seconds; 0 where there is none."""
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return 0.0

@@ -1,0 +1,26 @@
+"""A person's text to the page as it is: nothing in it is Markdown, HTML or a formula."""
+
+import re
+from typing import Final
+
+import streamlit as st
+
+_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&^=@])")
+
+
+def plain(text: object) -> str:
+    """Text for a Markdown place (caption, button, markdown), every sign of Markdown escaped.
+
+    Line ends become spaces, so that text cannot open a block of its own.
+    """
+    return _MARKDOWN.sub(r"\\\1", " ".join(str(text).split()))
+
+
+def show_error(error: Exception | str) -> None:
+    """The one sentence of a mistake, where it was made."""
+    st.error(plain(error), icon=":material/error:")
+
+
+def show_notice(text: str) -> None:
+    """Something a person should be told in words."""
+    st.info(plain(text), icon=":material/info:")
