@@ -1,0 +1,406 @@
+"""`python -m deepfm VERB …`: one function a verb, one JSON object as the last line of stdout."""
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deepfm.config import (
+    PRESETS,
+    Config,
+    ModelConfig,
+    PrepareConfig,
+    Setting,
+    Settings,
+    TrainConfig,
+)
+from deepfm.errors import ConfigError, DeepFMError
+from deepfm.events import Epoch, Event, Notice, Point, Progress, Started
+
+if TYPE_CHECKING:
+    from deepfm.data.dataset import Dataset
+    from deepfm.data.schema import Schema
+
+MISTAKE = 2
+"""Exit code of a mistake that one line on stderr explains."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit code."""
+    try:
+        parsed = _parser().parse_args(arguments)
+        answer = parsed.verb(parsed)
+    except DeepFMError as error:
+        print(f"deepfm: {error}", file=sys.stderr)
+        return MISTAKE
+    except KeyboardInterrupt:
+        print("deepfm: stopped.", file=sys.stderr)
+        return 130
+    if answer is not None:
+        print(json.dumps(answer, ensure_ascii=False, allow_nan=False), flush=True)
+    return 0
+
+
+# --- Verbs ------------------------------------------------------------------------------------
+
+
+def inspect_verb(given: argparse.Namespace) -> dict[str, Any]:
+    """What was understood of a file: format, columns, roles, reasons."""
+    from deepfm.data.schema import inspect
+
+    return inspect(Path(given.file)).to_dict()
+
+
+def prepare_verb(given: argparse.Namespace) -> dict[str, Any]:
+    """A raw file to a dataset folder."""
+    dataset = _prepare(given, Path(given.file), Path(given.out))
+    return {"dataset": str(dataset.folder), **dataset.summary()}
+
+
+def train_verb(given: argparse.Namespace) -> dict[str, Any]:
+    """Train one model on a dataset or a raw file."""
+    model, train = _configs(given)
+    dataset = _dataset(given)
+    from deepfm.training.loop import train as train_model
+
+    with _ProgressLine() as line:
+        run = train_model(dataset, model, train, out=given.out, on_event=line.show)
+    return {
+        "run": str(run.folder),
+        "model": model.name,
+        **dataclasses.asdict(run.result),
+        "skipped_rows": dataset.skipped.count,
+    }
+
+
+def evaluate_verb(given: argparse.Namespace) -> dict[str, Any]:
+    """Figures of a run on its own test rows, or on another labelled file."""
+    from deepfm.evaluation import evaluate
+    from deepfm.trained import open_run
+
+    model = open_run(Path(given.run))
+    evaluation = evaluate(model, data=Path(given.data) if given.data else None)
+    return {
+        **evaluation.to_dict(),
+        "examples_per_second": model.result.examples_per_second,
+        "epochs": model.result.epochs,
+    }
+
+
+def predict_verb(given: argparse.Namespace) -> dict[str, Any]:
+    """Score every row of a file, labelled or not, into a CSV."""
+    from deepfm.evaluation import predict_file
+    from deepfm.trained import open_run
+
+    return predict_file(open_run(Path(given.run)), Path(given.file), Path(given.out))
+
+
+def explain_verb(given: argparse.Namespace) -> dict[str, Any]:
+    """Why one impression got its score."""
+    from deepfm.evaluation import read_impression
+    from deepfm.explanation import explain
+    from deepfm.trained import open_run
+
+    model = open_run(Path(given.run))
+    if given.data:
+        impression = read_impression(model, Path(given.data), given.row)
+        explanation = explain(model, impression, permutations=given.permutations)
+    else:
+        explanation = explain(model, row=given.row, permutations=given.permutations)
+    return explanation.to_dict()
+
+
+def submit_verb(given: argparse.Namespace) -> dict[str, Any]:
+    """Queue a training for the worker, and start the worker if none is alive."""
+    from deepfm.runs.store import Store
+    from deepfm.runs.worker import ensure_worker
+
+    model, train = _configs(given)
+    dataset = _dataset(given)
+    home = Settings.from_environment().home_folder
+    with Store.open(home) as store:
+        run = store.queue_run(
+            given.name or model.name,
+            dataset.folder,
+            dataset.name,
+            model.to_dict(),
+            train.to_dict(),
+            fingerprint=dataset.fingerprint,
+        )
+    ensure_worker(home)
+    return {"run": run}
+
+
+def runs_verb(given: argparse.Namespace) -> list[dict[str, Any]]:
+    """All runs of this installation, newest first."""
+    from deepfm.runs.store import Store
+
+    with Store.open(Settings.from_environment().home_folder) as store:
+        return [
+            {"run": r.id, "state": r.state, "name": r.name, "epoch": r.epoch, "auc": r.auc}
+            for r in store.runs()
+        ]
+
+
+def stop_verb(given: argparse.Namespace) -> dict[str, Any]:
+    """Ask a run to stop; what it has learned is kept."""
+    from deepfm.runs.store import Store
+
+    with Store.open(Settings.from_environment().home_folder) as store:
+        store.request_stop(given.run)
+        return {"run": given.run, "state": store.run(given.run).state, "wanted": "stop"}
+
+
+def worker_verb(given: argparse.Namespace) -> None:
+    """Train what is queued until stopped: one worker for each DEEPFM_HOME."""
+    from deepfm.runs.worker import run_worker
+
+    home = Path(given.home).resolve() if given.home else Settings.from_environment().home_folder
+    run_worker(home, exit_when_idle=given.exit_when_idle)
+
+
+# --- From flags to configurations -------------------------------------------------------------
+
+
+def _configs(given: argparse.Namespace) -> tuple[ModelConfig, TrainConfig]:
+    """Defaults, then the preset, then what was given."""
+    preset = PRESETS[given.preset] if given.preset else None
+    model = _given(given, ModelConfig)
+    if given.separate_embedding:
+        model["shared_embedding"] = False
+    return (
+        ModelConfig.from_dict({**(preset.model if preset else {}), **model}),
+        TrainConfig.from_dict({**(preset.train if preset else {}), **_given(given, TrainConfig)}),
+    )
+
+
+def _prepare_config(given: argparse.Namespace) -> PrepareConfig:
+    preset = PRESETS[given.preset].prepare if getattr(given, "preset", None) else {}
+    return PrepareConfig.from_dict({**preset, **_given(given, PrepareConfig)})
+
+
+def _given(given: argparse.Namespace, config: type[Config]) -> dict[str, Any]:
+    """The settings that were given as flags, parsed and within bounds."""
+    texts = vars(given)
+    return {
+        setting.name: setting.parse(texts[_destination(config, setting)])
+        for setting in config.settings()
+        if texts.get(_destination(config, setting)) is not None
+    }
+
+
+def _destination(config: type[Config], setting: Setting) -> str:
+    """Where argparse keeps a flag: prepare's seed is not training's."""
+    return f"{config.__name__}.{setting.name}"
+
+
+def _dataset(given: argparse.Namespace) -> "Dataset":
+    """Open a dataset folder, or prepare a raw file into DEEPFM_HOME."""
+    from deepfm.data.dataset import open_dataset
+
+    path = Path(given.dataset)
+    if not path.is_dir():
+        return _prepare(given, path, None)
+    dataset = open_dataset(path)
+    wanted = _prepare_config(given)
+    for name in _asked_of_prepare(given):
+        have, want = dataset.prepare.to_dict()[name], wanted.to_dict()[name]
+        if have != want:
+            raise ConfigError(
+                f"This dataset was prepared with {name} {have}, and you ask for {want}. "
+                f"Train from the raw file instead, or leave out --{name.replace('_', '-')} "
+                "and any preset that sets it."
+            )
+    return dataset
+
+
+def _asked_of_prepare(given: argparse.Namespace) -> Iterable[str]:
+    preset = PRESETS[given.preset].prepare if given.preset else {}
+    return {*preset, *_given(given, PrepareConfig)}
+
+
+def _prepare(given: argparse.Namespace, path: Path, out: Path | None) -> "Dataset":
+    from deepfm.data.dataset import prepare
+
+    with _ProgressLine() as line:
+        return prepare(
+            path,
+            Path(given.test) if given.test else None,
+            config=_prepare_config(given),
+            schema=_read_schema(Path(given.schema)) if given.schema else None,
+            label=given.label,
+            positive=given.positive,
+            out=out,
+            on_event=line.show,
+        )
+
+
+def _read_schema(path: Path) -> "Schema":
+    from deepfm.data.schema import Schema
+
+    try:
+        return Schema.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"The schema {path} cannot be read as JSON: {error}.") from error
+
+
+# --- Flags ------------------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse whose mistakes are one line, as every other mistake is."""
+
+    def error(self, message: str) -> Any:
+        raise ConfigError(f"{message}. See python -m {self.prog} --help.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="deepfm", description="Click data to DeepFM to reasons for a score.")
+    verbs = parser.add_subparsers(
+        title="verbs", metavar="VERB", required=True, parser_class=_Parser
+    )
+
+    def add(name: str, function: Callable[[argparse.Namespace], Any]) -> argparse.ArgumentParser:
+        verb = verbs.add_parser(name, help=function.__doc__, description=function.__doc__)
+        verb.set_defaults(verb=function)
+        return verb
+
+    add("inspect", inspect_verb).add_argument("file")
+    verb = add("prepare", prepare_verb)
+    verb.add_argument("file", metavar="TRAIN")
+    _add_prepare_flags(verb)
+    verb.add_argument("--out", required=True, help="the new dataset folder")
+    verb = add("train", train_verb)
+    _add_train_flags(verb)
+    verb.add_argument("--out", help="the new run folder; by default one under DEEPFM_HOME")
+    verb = add("evaluate", evaluate_verb)
+    verb.add_argument("run", metavar="RUN_DIR")
+    verb.add_argument("--data", metavar="FILE", help="another labelled file")
+    verb = add("predict", predict_verb)
+    verb.add_argument("run", metavar="RUN_DIR")
+    verb.add_argument("file", metavar="FILE")
+    verb.add_argument("--out", required=True, metavar="CSV")
+    verb = add("explain", explain_verb)
+    verb.add_argument("run", metavar="RUN_DIR")
+    verb.add_argument("--row", type=int, required=True, help="row of the part, from 0")
+    verb.add_argument("--data", metavar="FILE", help="count rows in this file instead")
+    verb.add_argument("--permutations", type=int, default=200, help="draws for deep by field")
+    verb = add("submit", submit_verb)
+    _add_train_flags(verb)
+    verb.add_argument("--name", help="the run's name")
+    add("runs", runs_verb)
+    add("stop", stop_verb).add_argument("run", metavar="RUN")
+    verb = add("worker", worker_verb)
+    verb.add_argument("--home", help="the folder of all state; by default DEEPFM_HOME")
+    verb.add_argument("--exit-when-idle", type=float, default=0, metavar="MINUTES", help="0: never")
+    start = verbs.add_parser("start", help="Set up what is missing and start the app.")
+    start.set_defaults(verb=lambda given: None)
+    return parser
+
+
+def _add_prepare_flags(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--test", metavar="FILE", help="test rows in a file of their own")
+    verb.add_argument("--label", metavar="COLUMN", help="the label column; guessed if not given")
+    verb.add_argument("--positive", metavar="VALUE", help="the label value that means clicked")
+    verb.add_argument("--schema", metavar="FILE", help="columns and roles as inspect prints them")
+    for setting in PrepareConfig.settings():
+        flag = "--split-seed" if setting.name == "seed" else setting.flag
+        _add_setting(verb, PrepareConfig, setting, flag)
+
+
+def _add_train_flags(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("dataset", metavar="DATASET_DIR_OR_FILE")
+    verb.add_argument("--preset", choices=sorted(PRESETS), help="named values; flags win")
+    _add_prepare_flags(verb)
+    for config in (ModelConfig, TrainConfig):
+        for setting in config.settings():
+            if setting.name != "shared_embedding":
+                _add_setting(verb, config, setting, setting.flag)
+    verb.add_argument(
+        "--separate-embedding",
+        action="store_true",
+        help="the network has an embedding table of its own",
+    )
+
+
+def _add_setting(
+    verb: argparse.ArgumentParser, config: type[Config], setting: Setting, flag: str
+) -> None:
+    default = setting.format(setting.default)
+    extra: dict[str, Any] = {"nargs": "?", "const": "yes"} if setting.kind == "bool" else {}
+    verb.add_argument(
+        flag,
+        dest=_destination(config, setting),
+        metavar="|".join(setting.choices) or setting.kind.upper(),
+        help=f"{setting.help} (default {default})".replace("%", "%%"),
+        **extra,
+    )
+
+
+# --- Progress on stderr -----------------------------------------------------------------------
+
+
+class _ProgressLine:
+    """One line on stderr that says how far the work is; plain lines where it is not a terminal."""
+
+    WIDTH = 24
+
+    def __init__(self) -> None:
+        self._epochs = 1
+        self._open = False
+        self._terminal = sys.stderr.isatty()
+
+    def __enter__(self) -> "_ProgressLine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end_line()
+
+    def show(self, event: Event) -> None:
+        """Write what an event says, if a person would want to read it."""
+        match event:
+            case Started():
+                self._epochs = event.epochs
+                self._line(
+                    f"{event.model}, {event.parameters:,} parameters, "
+                    f"{event.train_rows:,} rows, {event.device}"
+                )
+            case Point() if self._terminal:
+                self._bar(event.epoch / self._epochs, f"loss {event.train.loss:.4f}")
+            case Epoch():
+                self._epoch(event)
+            case Notice():
+                self._line(event.text)
+            case Progress() if self._terminal and event.total:
+                detail = f"{event.stage} {event.detail}".strip()
+                self._bar(event.done / event.total, detail)
+            case _:
+                pass
+
+    def _epoch(self, event: Epoch) -> None:
+        shown = [f"train loss {event.train.loss:.4f} accuracy {event.train.accuracy:.4f}"]
+        for name, metrics in (("validation", event.validation), ("test", event.test)):
+            if metrics is not None:
+                auc = "" if metrics.auc is None else f" AUC {metrics.auc:.4f}"
+                shown.append(f"{name} loss {metrics.loss:.4f} accuracy {metrics.accuracy:.4f}{auc}")
+        rate = f"{event.examples_per_second / 1000:.0f} k/s"
+        self._line(f"epoch {event.epoch}/{self._epochs}: " + ", ".join([*shown, rate]))
+
+    def _bar(self, share: float, text: str) -> None:
+        filled = round(self.WIDTH * min(max(share, 0), 1))
+        bar = "█" * filled + "░" * (self.WIDTH - filled)
+        print(f"\r\x1b[2K{bar} {share:4.0%} {text}", end="", file=sys.stderr, flush=True)
+        self._open = True
+
+    def _line(self, text: str) -> None:
+        start = "\r\x1b[2K" if self._open else ""
+        self._open = False
+        print(start + text, file=sys.stderr, flush=True)
+
+    def _end_line(self) -> None:
+        if self._open:
+            print(file=sys.stderr, flush=True)
+        self._open = False
