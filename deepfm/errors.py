@@ -5,7 +5,8 @@ DeepFMError
 ├── DataError        a file that cannot be read as click data
 │   └── SchemaError  a file that can be read, but not with these columns, roles or labels
 ├── RunError         a run folder or a run that is missing, damaged or foreign
-├── StoreError       the run store refuses: unknown run, transition not allowed
+├── StoreError       the run store refuses: unknown run, transition not allowed, damaged file
+│   └── StoreBusy    it is locked by another process or its disk is full; may work later
 ├── DownloadError    a set that could not be fetched or does not have its checksum
 ├── LimitError       a limit of this server (size, rows, time, memory, queue) is reached
 └── Cancelled        the person asked to stop; not a failure
@@ -33,7 +34,11 @@ class RunError(DeepFMError):
 
 
 class StoreError(DeepFMError):
-    """The run store refuses: an unknown run, or a transition that is not allowed."""
+    """The run store refuses: an unknown run, a transition that is not allowed, a damaged file."""
+
+
+class StoreBusy(StoreError):  # noqa: N818
+    """The run store cannot be written just now: locked by another process, or no space left."""
 
 
 class DownloadError(DeepFMError):
