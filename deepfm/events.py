@@ -149,15 +149,15 @@ _NESTED: Final = {
 
 
 def to_json(event: Event) -> str:
-    """One line of JSON with the event's kind."""
-    return json.dumps({"kind": type(event).__name__, **dataclasses.asdict(event)})
+    """One line of JSON: the event's fields, and its type as "event"."""
+    return json.dumps({"event": type(event).__name__, **dataclasses.asdict(event)})
 
 
 def from_json(text: str) -> Event:
     """The event that `to_json` wrote; DataError for anything else."""
     try:
         values = json.loads(text)
-        return _KINDS[values.pop("kind")](**{k: _restore(k, v) for k, v in values.items()})
+        return _KINDS[values.pop("event")](**{k: _restore(k, v) for k, v in values.items()})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"This is not an event of a run: {text[:80]!r}") from error
 
