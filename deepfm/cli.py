@@ -18,7 +18,7 @@ from deepfm.config import (
     TrainConfig,
 )
 from deepfm.errors import ConfigError, DeepFMError
-from deepfm.events import Epoch, Event, Notice, Point, Progress, Started
+from deepfm.progress import ProgressLine
 
 if TYPE_CHECKING:
     from deepfm.data.dataset import Dataset
@@ -66,7 +66,7 @@ def train_verb(given: argparse.Namespace) -> dict[str, Any]:
     dataset = _dataset(given)
     from deepfm.training.loop import train as train_model
 
-    with _ProgressLine() as line:
+    with ProgressLine() as line:
         run = train_model(dataset, model, train, out=given.out, on_event=line.show)
     return {
         "run": str(run.folder),
@@ -225,7 +225,7 @@ def _asked_of_prepare(given: argparse.Namespace) -> Iterable[str]:
 def _prepare(given: argparse.Namespace, path: Path, out: Path | None) -> "Dataset":
     from deepfm.data.dataset import prepare
 
-    with _ProgressLine() as line:
+    with ProgressLine() as line:
         return prepare(
             path,
             Path(given.test) if given.test else None,
@@ -338,69 +338,3 @@ def _add_setting(
         help=f"{setting.help} (default {default})".replace("%", "%%"),
         **extra,
     )
-
-
-# --- Progress on stderr -----------------------------------------------------------------------
-
-
-class _ProgressLine:
-    """One line on stderr that says how far the work is; plain lines where it is not a terminal."""
-
-    WIDTH = 24
-
-    def __init__(self) -> None:
-        self._epochs = 1
-        self._open = False
-        self._terminal = sys.stderr.isatty()
-
-    def __enter__(self) -> "_ProgressLine":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end_line()
-
-    def show(self, event: Event) -> None:
-        """Write what an event says, if a person would want to read it."""
-        match event:
-            case Started():
-                self._epochs = event.epochs
-                self._line(
-                    f"{event.model}, {event.parameters:,} parameters, "
-                    f"{event.train_rows:,} rows, {event.device}"
-                )
-            case Point() if self._terminal:
-                self._bar(event.epoch / self._epochs, f"loss {event.train.loss:.4f}")
-            case Epoch():
-                self._epoch(event)
-            case Notice():
-                self._line(event.text)
-            case Progress() if self._terminal and event.total:
-                detail = f"{event.stage} {event.detail}".strip()
-                self._bar(event.done / event.total, detail)
-            case _:
-                pass
-
-    def _epoch(self, event: Epoch) -> None:
-        shown = [f"train loss {event.train.loss:.4f} accuracy {event.train.accuracy:.4f}"]
-        for name, metrics in (("validation", event.validation), ("test", event.test)):
-            if metrics is not None:
-                auc = "" if metrics.auc is None else f" AUC {metrics.auc:.4f}"
-                shown.append(f"{name} loss {metrics.loss:.4f} accuracy {metrics.accuracy:.4f}{auc}")
-        rate = f"{event.examples_per_second / 1000:.0f} k/s"
-        self._line(f"epoch {event.epoch}/{self._epochs}: " + ", ".join([*shown, rate]))
-
-    def _bar(self, share: float, text: str) -> None:
-        filled = round(self.WIDTH * min(max(share, 0), 1))
-        bar = "█" * filled + "░" * (self.WIDTH - filled)
-        print(f"\r\x1b[2K{bar} {share:4.0%} {text}", end="", file=sys.stderr, flush=True)
-        self._open = True
-
-    def _line(self, text: str) -> None:
-        start = "\r\x1b[2K" if self._open else ""
-        self._open = False
-        print(start + text, file=sys.stderr, flush=True)
-
-    def _end_line(self) -> None:
-        if self._open:
-            print(file=sys.stderr, flush=True)
-        self._open = False

@@ -212,4 +212,4 @@ def test_without_a_variable_the_state_lives_beside_the_app(monkeypatch):
     monkeypatch.delenv("DEEPFM_HOME", raising=False)
     folder = Settings.from_environment().home_folder
     assert folder.name == ".deepfm"
-    assert (folder.parent / "deepfm" / "config.py").exists()
+    assert (folder.parent / "app.py").exists()

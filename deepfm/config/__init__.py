@@ -1,0 +1,26 @@
+"""Settings: each declared once, with default, bounds and help, for form, JSON, address and flag."""
+
+from deepfm.config.configurations import (
+    ModelConfig,
+    PrepareConfig,
+    TrainConfig,
+    parameter_count,
+)
+from deepfm.config.installation import Settings
+from deepfm.config.models import TERM_SETS, model_name
+from deepfm.config.presets import PRESETS, Preset
+from deepfm.config.setting import Config, Setting
+
+__all__ = [
+    "PRESETS",
+    "TERM_SETS",
+    "Config",
+    "ModelConfig",
+    "PrepareConfig",
+    "Preset",
+    "Setting",
+    "Settings",
+    "TrainConfig",
+    "model_name",
+    "parameter_count",
+]

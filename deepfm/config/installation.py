@@ -1,0 +1,56 @@
+"""Environment variables to the limits and places of one installation."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from deepfm.config.setting import Config, declare
+from deepfm.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Settings(Config):
+    """Limits and places of one installation, each from an environment variable DEEPFM_NAME."""
+
+    home: str = declare("", "Folder of all state; by default .deepfm beside app.py.")
+    max_upload_mb: int = declare(
+        2_000, "Largest file that may be uploaded, in MB.", low=1, high=1_000_000
+    )
+    max_unpacked_mb: int = declare(
+        20_000, "Largest size of a compressed file once unpacked, in MB.", low=1, high=10_000_000
+    )
+    max_rows: int = declare(50_000_000, "Most rows of a dataset.", low=1, high=2_000_000_000)
+    max_parameters: int = declare(
+        500_000_000, "Most parameters of a model.", low=1, high=100_000_000_000
+    )
+    max_train_minutes: int = declare(240, "Longest training time, in minutes.", low=1, high=100_000)
+    max_job_minutes: int = declare(
+        60, "Longest time to inspect or prepare a file, in minutes.", low=1, high=100_000
+    )
+    max_job_memory_mb: int = declare(
+        8_000, "Most memory to inspect or prepare a file, in MB.", low=500, high=1_000_000
+    )
+    max_queued: int = declare(50, "Most runs that may wait in the queue.", low=1, high=100_000)
+    data_folder: str = declare(
+        "", "Folder on the server whose files anyone may open; empty for none."
+    )
+
+    @classmethod
+    def from_environment(cls) -> "Settings":
+        """DEEPFM_HOME, DEEPFM_MAX_UPLOAD_MB and so on; ConfigError names the variable."""
+        values = {}
+        for setting in cls.settings():
+            text = os.environ.get(f"DEEPFM_{setting.name.upper()}")
+            if text is not None:
+                try:
+                    values[setting.name] = setting.parse(text)
+                except ConfigError as error:
+                    raise ConfigError(f"DEEPFM_{setting.name.upper()}: {error}") from error
+        return cls.from_dict(values)
+
+    @property
+    def home_folder(self) -> Path:
+        """The folder of all state, absolute; not made here."""
+        if self.home:
+            return Path(self.home).expanduser().resolve()
+        return Path(__file__).resolve().parents[2] / ".deepfm"
