@@ -1,0 +1,39 @@
+"""The frame round every page: health, deep links, and no page without it."""
+
+import json
+import urllib.request
+
+import pytest
+from playwright.sync_api import Browser
+
+from deepfm.ui.links import PAGES
+from tests.browser.server import Server
+from tests.browser.visitor import Visitor, visiting
+
+THERE = [page for page in PAGES if page.file.exists()]
+
+
+def test_health_is_answered_without_a_page(server: Server):
+    with urllib.request.urlopen(f"{server.url}/healthz") as answer:
+        assert json.load(answer)["status"] == "ok"
+
+
+@pytest.mark.parametrize("page", THERE, ids=lambda page: page.name)
+def test_a_deep_link_to_a_fresh_server_shows_the_whole_frame(page, fresh_server, chromium: Browser):
+    with visiting(chromium, fresh_server) as person:
+        person.open(page.url)
+        assert person.page.title().endswith("DeepFM Lab")
+        for other in THERE:
+            assert person.page.get_by_role("link", name=other.title, exact=True).first.is_visible()
+        assert len(person.main_text()) > 100, "a page is never an empty frame"
+
+
+@pytest.mark.parametrize("page", THERE, ids=lambda page: page.name)
+def test_a_page_is_whole_in_both_schemes_and_widths(page, visitor: Visitor):
+    visitor.open(page.url)
+    visitor.shoot(page.name)
+
+
+def test_an_unknown_address_leads_to_a_page_not_to_an_error(visitor: Visitor):
+    visitor.page.goto(f"{visitor.server.url}/no-such-page")
+    visitor.page.get_by_role("link", name="Start", exact=True).first.wait_for()
