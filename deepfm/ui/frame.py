@@ -1,5 +1,6 @@
 """What stands round every page: which dataset or run is shown, and what is running now."""
 
+from pathlib import Path
 from typing import Final
 
 import streamlit as st
@@ -10,21 +11,12 @@ from deepfm.ui.text import plain, show_error
 
 ICON: Final = ":material/stacked_bar_chart:"
 
-_CSS: Final = """
-<style>
-.stMainBlockContainer { padding-top: 4.25rem; padding-bottom: 4rem; max-width: 84rem; }
-.st-key-context { min-height: 2.5rem; margin-bottom: 0.25rem; }
-.st-key-context .stSelectbox { max-width: 26rem; }
-.st-key-chip .stProgress { width: 13rem; }
-.st-key-chip .stProgress p { font-size: 0.8rem; }
-[data-testid="stMetricValue"] { font-variant-numeric: tabular-nums; }
-</style>
-"""
+_STYLE: Final = Path(__file__).parent / "frame.css"
 
 
 def show(page: links.PageInfo) -> None:
     """The context row: on the left what is looked at, on the right what is running."""
-    st.html(_CSS)
+    st.html(_STYLE)
     try:
         with st.container(
             key="context",
@@ -88,14 +80,12 @@ def _choose_dataset() -> None:
 def running_chip() -> None:
     """One small chip with the progress of what is running, on every page."""
     with st.container(key="chip", horizontal=True, width="content", vertical_alignment="center"):
-        active = [
-            row for row in state.store().runs(limit=50) if row.state in ("queued", "training")
-        ]
+        active = state.store().runs(states=("queued", "training"), limit=50)
         if not active:
             return
         first = next((row for row in active if row.state == "training"), active[-1])
         epochs = int(first.train.get("epochs", 0)) or 1
-        done = min(1.0, (first.epoch or 0) / epochs)
+        done = min(1.0, first.epoch / epochs)
         waiting = f" · {len(active) - 1} waiting" if len(active) > 1 else ""
         words = f"{plain(first.name)} · {first.state} {done:.0%}{waiting}"
         st.progress(done, text=words)

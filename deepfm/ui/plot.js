@@ -48,7 +48,8 @@ function resolve(value, colours) {
       : value;
   }
   if (Array.isArray(value)) {
-    return typeof value[0] === 'number' ? value : value.map((item) => resolve(item, colours));
+    const numbers = typeof value[0] === 'number' && typeof value[value.length - 1] === 'number';
+    return numbers ? value : value.map((item) => resolve(item, colours));
   }
   if (value && typeof value === 'object') {
     if ('bdata' in value) return value;

@@ -179,7 +179,7 @@ def run_choices(limit: int = 200) -> list[RunChoice]:
 
 def is_trained(row: "RunRow") -> bool:
     """Whether a run's folder holds a model that can be scored."""
-    return row.state in ("finished", "stopped") and bool(row.folder)
+    return row.state in ("finished", "stopped") and (row.folder / "config.json").is_file()
 
 
 def run_folder(run_id: str) -> Path:
@@ -187,9 +187,9 @@ def run_folder(run_id: str) -> Path:
     if run_id == DEMO:
         return DEMO_RUN_FOLDER
     row = store().run(run_id)
-    if not row.folder:
-        raise RunError(f"Run {row.name} is {row.state}; it has no model yet.")
-    return Path(row.folder)
+    if not is_trained(row):
+        raise RunError(f"Run “{row.name}” is {row.state}; it has no model to look at.")
+    return row.folder
 
 
 def trained(run_id: str) -> "TrainedModel":
@@ -203,6 +203,17 @@ def _trained(folder: Path, config_time: float, model_time: float) -> "TrainedMod
     from deepfm.trained import open_run
 
     return open_run(folder)
+
+
+def field_values(model: "TrainedModel", field: str) -> list[str]:
+    """The values of a field that have a feature of their own, the commonest first."""
+    return _field_values(model.folder, _time(model.folder / "vocabulary.parquet"), model, field)
+
+
+@st.cache_data(show_spinner=False, max_entries=512)
+def _field_values(folder: Path, time: float, _model: "TrainedModel", field: str) -> list[str]:
+    # The last one is the default, which no value is called.
+    return list(_model.vocabulary.values(field).value[:-1])
 
 
 def chosen_run() -> tuple[str, "TrainedModel"]:
