@@ -1,0 +1,29 @@
+"""(TrainedModel, impression, reference) to why one impression got its score."""
+
+from deepfm.explanation.explain import Explanation, explain
+from deepfm.explanation.what_if import Change, WhatIf, best_change, what_if
+from deepfm.explanation.words import (
+    Contributor,
+    Span,
+    branches_disagree,
+    describe,
+    percent,
+    signed,
+    strongest,
+)
+
+__all__ = [
+    "Change",
+    "Contributor",
+    "Explanation",
+    "Span",
+    "WhatIf",
+    "best_change",
+    "branches_disagree",
+    "describe",
+    "explain",
+    "percent",
+    "signed",
+    "strongest",
+    "what_if",
+]

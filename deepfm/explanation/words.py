@@ -1,0 +1,188 @@
+"""An explanation to the sentence that a person reads, as spans that a page escapes itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+from deepfm.data.vocabulary import MISSING, RARE
+from deepfm.explanation.explain import Explanation
+from deepfm.explanation.what_if import Change
+
+Emphasis = Literal["", "strong", "value", "linear", "pairwise", "deep"]
+Term = Literal["linear", "pairwise", "deep"]
+
+SLIGHT: Final = 0.05
+"""A term nearer to typical than this is not spoken of: it would read as 0.0."""
+OPPOSED: Final = 0.5
+"""Beyond this, and with opposite signs, the two branches are said to pull apart."""
+LONGEST: Final = 40
+"""Characters of a value that stand in the sentence."""
+
+_SUBJECTS: Final[Mapping[Term, tuple[str, bool]]] = {
+    "linear": ("single values", True),
+    "pairwise": ("pairs", True),
+    "deep": ("the network", False),
+}
+
+
+class Span(NamedTuple):
+    """A piece of the sentence as plain text, and how it is set."""
+
+    text: str
+    emphasis: Emphasis = ""
+
+
+@dataclass(frozen=True)
+class Contributor:
+    """What moved a term most in the term's own direction: one field, or a pair of fields."""
+
+    term: Term
+    fields: tuple[str, ...]
+    value: float
+    share: float
+    """value over the term; beyond 1 where others pull back."""
+
+
+def strongest(explanation: Explanation, term: Term) -> Contributor | None:
+    """The strongest contributor of a term; None where there is none or fields are not known.
+
+    A field of the network counts only beyond two standard errors.
+    """
+    total = getattr(explanation, term)
+    candidates = _contributors(explanation, term)
+    if not candidates or total == 0:
+        return None
+    fields, value = max(candidates.items(), key=lambda item: item[1] * total)
+    if value * total <= 0:
+        return None
+    return Contributor(term, fields, value, value / total)
+
+
+def _contributors(explanation: Explanation, term: Term) -> dict[tuple[str, ...], float]:
+    if term == "pairwise":
+        return {(a, b): value for (a, b), value in explanation.pairs.items()}
+    if term == "linear":
+        return {(name,): value for name, value in explanation.linear_by_field.items()}
+    errors = explanation.deep_standard_error
+    if explanation.deep_by_field is None or errors is None:
+        return {}
+    return {
+        (name,): value
+        for name, value in explanation.deep_by_field.items()
+        if abs(value) > 2 * errors[name]
+    }
+
+
+def branches_disagree(explanation: Explanation) -> bool:
+    """Whether the FM and the deep branch pull apart, each by more than 0.5."""
+    fm, deep = explanation.linear + explanation.pairwise, explanation.deep
+    return fm * deep < 0 and min(abs(fm), abs(deep)) > OPPOSED
+
+
+def describe(explanation: Explanation, change: Change | None = None) -> list[Span]:
+    """The explanation in words, and the best change if one is given.
+
+    "31 %, against 18 % for a typical impression. Single values (+0.5) and pairs (+2.4, mostly
+    kitchenware × recipes) raise it; the network lowers it (−2.2). Change laptop to phone: 96 %."
+    """
+    spans = [
+        Span(percent(explanation.probability), "strong"),
+        Span(f", against {percent(explanation.typical)} for a typical impression. "),
+        *_movers(explanation),
+    ]
+    if change is not None:
+        spans += [Span(" "), *_change(explanation, change)]
+    if explanation.seen_in_training:
+        spans.append(Span(" The model was trained on this very row."))
+    return spans
+
+
+def _movers(explanation: Explanation) -> list[Span]:
+    """Which terms raise the score and which lower it, the stronger side first."""
+    terms: list[Term] = [
+        term
+        for term in _SUBJECTS
+        if term in explanation.terms and abs(getattr(explanation, term)) >= SLIGHT
+    ]
+    if not terms:
+        return [Span("No part of the model moves it far from there.")]
+    raising = [term for term in terms if getattr(explanation, term) > 0]
+    lowering = [term for term in terms if getattr(explanation, term) < 0]
+    sides = [
+        (sum(abs(getattr(explanation, term)) for term in side), _side(explanation, side, verb))
+        for side, verb in ((raising, "raise"), (lowering, "lower"))
+        if side
+    ]
+    sides.sort(key=lambda side: -side[0])
+    joined = sides[0][1] + [span for _, side in sides[1:] for span in (Span("; "), *side)]
+    first = joined[0]
+    return [Span(first.text[0].upper() + first.text[1:], first.emphasis), *joined[1:], Span(".")]
+
+
+def _side(explanation: Explanation, terms: list[Term], verb: str) -> list[Span]:
+    """ "single values (+0.5) and pairs (+2.4) raise it", or "the network lowers it (−2.2)"."""
+    subject, plural = _SUBJECTS[terms[0]]
+    if len(terms) == 1:
+        verb = verb if plural else verb + "s"
+        return [Span(f"{subject} {verb} it ("), *_amount(explanation, terms[0]), Span(")")]
+    spans: list[Span] = []
+    for i, term in enumerate(terms):
+        joint = "" if i == 0 else " and " if i == len(terms) - 1 else ", "
+        spans += [
+            Span(f"{joint}{_SUBJECTS[term][0]} ("),
+            *_amount(explanation, term),
+            Span(")"),
+        ]
+    return [*spans, Span(f" {verb} it")]
+
+
+def _amount(explanation: Explanation, term: Term) -> list[Span]:
+    """ "+2.4, mostly kitchenware × recipes"; for single values the amount alone."""
+    amount = Span(signed(getattr(explanation, term)), term)
+    contributor = strongest(explanation, term) if term != "linear" else None
+    if contributor is None:
+        return [amount]
+    how = "mostly" if contributor.share >= 0.5 else "led by"
+    names = " × ".join(_named_value(explanation, name) for name in contributor.fields)
+    return [amount, Span(f", {how} "), Span(names, "value")]
+
+
+def _change(explanation: Explanation, change: Change) -> list[Span]:
+    return [
+        Span("Change "),
+        Span(_named_value(explanation, change.field), "value"),
+        Span(" to "),
+        Span(_short(change.after), "value"),
+        Span(": "),
+        Span(percent(change.probability), "strong"),
+        Span("."),
+    ]
+
+
+def _named_value(explanation: Explanation, field: str) -> str:
+    """A value as it reads best: a word stands for itself, a code or number needs its field."""
+    value = explanation.seen_as[field]
+    speaks = len(value) > 1 and not any(character.isdigit() for character in value)
+    if speaks and value not in (RARE, MISSING):
+        return _short(value)
+    return f"{_short(field)} {_short(value or 'empty')}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def percent(probability: float) -> str:
+    """A probability as in speech: 31 %, 3.2 %, 0.42 %, 99.6 %; never a rounded 0 or 100."""
+    value = 100 * probability
+    if value < 0.01:
+        return "under 0.01 %"
+    if value > 99.9:
+        return "over 99.9 %"
+    digits = 2 if value < 0.995 else 1 if value < 9.95 or value > 99 else 0
+    return f"{value:.{digits}f} %"
+
+
+def signed(value: float) -> str:
+    """A part of the logit as in speech: +0.5, −2.2 (with the sign for minus)."""
+    return f"{value:+.1f}".replace("-", "−")
