@@ -35,7 +35,7 @@ class NewRun:
     dataset_name: str
     model: Mapping[str, Any]
     train: Mapping[str, Any]
-    pinned: Sequence[Mapping[str, str]] = ()
+    pinned: Sequence[Mapping[str, str | None]] = ()
     owner: str = ""
     fingerprint: str = ""
 
@@ -72,7 +72,7 @@ class RunRow:
     config_key: str
     model: dict[str, Any]
     train: dict[str, Any]
-    pinned: tuple[dict[str, str], ...]
+    pinned: tuple[dict[str, str | None], ...]
     owner: str
     created: float
     started: float | None

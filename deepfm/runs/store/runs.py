@@ -37,7 +37,7 @@ class RunTable:
         model: Mapping[str, Any],
         train: Mapping[str, Any],
         *,
-        pinned: Sequence[Mapping[str, str]] = (),
+        pinned: Sequence[Mapping[str, str | None]] = (),
         group: str | None = None,
         group_name: str = "",
         owner: str = "",

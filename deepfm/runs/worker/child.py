@@ -1,0 +1,209 @@
+"""One child's life: warm up, wait for a piece of work, do it, say how it ended, exit."""
+
+import faulthandler
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from deepfm.config import Settings
+from deepfm.errors import Cancelled, DeepFMError
+from deepfm.events import Event, Failed, Progress
+from deepfm.runs.store import JobRow, RunRow, Store
+from deepfm.runs.worker import words
+from deepfm.runs.worker.link import Link
+from deepfm.runs.worker.lock import FileLock
+from deepfm.runs.worker.service import log_file
+from deepfm.runs.worker.table import TRAIN, Context, LaneName, WorkTable, load, load_name
+
+READY: Final = "ready"
+"""The child to its worker: warm, waiting for work."""
+
+NICENESS: Final[Mapping[LaneName, int]] = {"training": 10, "short": 5}
+"""How far each lane stands back behind the app, which shares the processor with it."""
+
+LOCK_SECONDS: Final = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ChildSpec:
+    """What a child needs to know before it knows its work."""
+
+    home: Path
+    lane: LaneName
+    table: WorkTable
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """The worker to its child: this piece of work, under this worker's name and this lock."""
+
+    id: str
+    worker: str
+    slot: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a piece of work ended."""
+
+    state: Literal["finished", "stopped", "failed", "interrupted"]
+    message: str = ""
+    result: Mapping[str, Any] | None = None
+
+
+def slot_lock(home: Path, slot: str) -> Path:
+    """The file whose lock a child holds while it works in this slot."""
+    return home / "locks" / slot
+
+
+def child_main(spec: ChildSpec, worker: "Connection[object, object]") -> None:
+    """The whole life of a child; the process ends here."""
+    _prepare_process(spec)
+    _warm_up(spec)
+    try:
+        worker.send(READY)
+        assignment = worker.recv()
+    except (EOFError, OSError):
+        os._exit(0)
+    assert isinstance(assignment, Assignment)
+    with (
+        FileLock(slot_lock(spec.home, assignment.slot)).held(LOCK_SECONDS),
+        Store.open(spec.home, settings=spec.settings) as store,
+    ):
+        work = _train if spec.lane == "training" else _do_job
+        work(spec, store, worker, assignment)
+    logging.shutdown()
+    # Without the interpreter's farewell: it takes time and can crash after work well done.
+    os._exit(0)
+
+
+def set_up_log(home: Path) -> None:
+    """Everything that is logged goes to the home's worker.log, with process id and time."""
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(process)d %(levelname)s %(message)s",
+        handlers=[logging.FileHandler(log_file(home), encoding="utf-8")],
+        force=True,
+    )
+    logging.captureWarnings(True)
+
+
+def _prepare_process(spec: ChildSpec) -> None:
+    set_up_log(spec.home)
+    faulthandler.enable(sys.__stderr__ or sys.stderr)
+    # Ctrl-C reaches the whole group; it is the worker that tells its children what to do.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["DEEPFM_HOME"] = str(spec.home)
+    if sys.platform != "win32":
+        os.nice(NICENESS[spec.lane])
+        if spec.lane == "short":
+            _limit_memory(spec.settings.max_job_memory_mb)
+
+
+def _limit_memory(megabytes: int) -> None:
+    import resource
+
+    # What is mapped from files is not counted on Linux; elsewhere only all of it can be limited.
+    kind = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
+    limit = megabytes * 1_000_000
+    _, hard = resource.getrlimit(kind)
+    if hard != resource.RLIM_INFINITY:
+        limit = min(limit, hard)
+    resource.setrlimit(kind, (limit, hard))
+
+
+def _warm_up(spec: ChildSpec) -> None:
+    try:
+        load_name(spec.table.warm_ups[spec.lane])(spec.settings)
+    except Exception:
+        # The work itself will meet the same cause and tell it to the person who asked for it.
+        _log.exception("A %s child could not warm up", spec.lane)
+
+
+def _train(
+    spec: ChildSpec, store: Store, worker: "Connection[object, object]", assignment: Assignment
+) -> None:
+    run = store.run(assignment.id)
+    if (run.state, run.worker) != ("training", assignment.worker):
+        return
+
+    def write(events: Sequence[Event]) -> None:
+        store.append(run.id, events)
+
+    link = Link(worker, write, wanted=lambda: store.stop_requested(run.id))
+    signal.signal(signal.SIGTERM, lambda *_: link.stop("worker"))
+    outcome = _outcome(spec, TRAIN, run, link)
+
+    def end(events: Sequence[Event]) -> None:
+        last = [Failed(outcome.message)] if outcome.state == "failed" else []
+        store.finish_run(
+            run.id, outcome.state, outcome.message, outcome.result, events=[*events, *last]
+        )
+
+    link.end(end)
+
+
+def _do_job(
+    spec: ChildSpec, store: Store, worker: "Connection[object, object]", assignment: Assignment
+) -> None:
+    job = store.job(assignment.id)
+    if (job.state, job.worker) != ("working", assignment.worker):
+        return
+
+    def write(events: Sequence[Event]) -> None:
+        progress = [event for event in events if isinstance(event, Progress)]
+        if progress:
+            store.report_progress(job.id, progress[-1])
+
+    link = Link(worker, write, wanted=lambda: store.cancel_requested(job.id))
+    signal.signal(signal.SIGTERM, lambda *_: link.stop("worker"))
+    outcome = _outcome(spec, job.kind, job, link)
+
+    def end(events: Sequence[Event]) -> None:
+        if outcome.state == "interrupted":
+            store.give_back_job(job.id)
+        else:
+            write(events)
+            store.finish_job(job.id, outcome.state, result=outcome.result, error=outcome.message)
+
+    link.end(end)
+
+
+def _outcome(spec: ChildSpec, kind: str, row: RunRow | JobRow, link: Link) -> Outcome:
+    """Do the work; every way it can end, in words."""
+    context = Context(spec.home, spec.settings, link.report, link.stopping)
+    subject = row if isinstance(row, RunRow) else row.payload
+    try:
+        result = load(spec.table, kind)(subject, context)
+    except Cancelled:
+        return _stopped(spec, link, None)
+    except MemoryError:
+        _log.exception("%s %s ran out of memory", kind, row.id)
+        limit = spec.settings.max_job_memory_mb if spec.lane == "short" else None
+        return Outcome("failed", words.out_of_memory(spec.lane, limit))
+    except DeepFMError as error:
+        return Outcome("failed", str(error))
+    except Exception as error:
+        _log.exception("%s %s failed", kind, row.id)
+        return Outcome("failed", words.unexpected(error))
+    if result.get("stopped"):
+        return _stopped(spec, link, result)
+    return Outcome("finished", "", result)
+
+
+def _stopped(spec: ChildSpec, link: Link, result: Mapping[str, Any] | None) -> Outcome:
+    if link.cause == "worker":
+        return Outcome("interrupted", words.INTERRUPTED, result)
+    if link.cause == "limit":
+        minutes = spec.settings.max_train_minutes
+        return Outcome("stopped", words.over_time(spec.lane, minutes), result)
+    return Outcome("stopped", "", result)

@@ -1,0 +1,134 @@
+"""Kinds of work to calls of the library: what a child of the worker does, and how it warms up.
+
+Each function takes what it works on (a job's payload, or the run) and a Context, and returns
+its result as JSON. The library is imported inside, so that a short job never loads torch.
+"""
+
+import dataclasses
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deepfm.config import ModelConfig, PrepareConfig, Settings, TrainConfig
+from deepfm.runs.store import RunRow
+from deepfm.runs.worker.table import Context
+
+if TYPE_CHECKING:
+    from deepfm.data.dataset import Dataset
+
+
+def train(run: RunRow, context: Context) -> dict[str, Any]:
+    """Train a run into its folder; the fields of events.Finished."""
+    from deepfm.data.dataset import open_dataset
+    from deepfm.training.loop import train as train_model
+
+    dataset = open_dataset(run.dataset_folder)
+    trained = train_model(
+        dataset,
+        ModelConfig.from_dict(run.model),
+        TrainConfig.from_dict(run.train),
+        out=run.folder,
+        pinned=run.pinned,
+        on_event=context.report,
+        should_stop=context.stopping,
+    )
+    return dataclasses.asdict(trained.result)
+
+
+def inspect(payload: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """{path, schema?} → the Inspection of a file, as its `to_dict` gives it."""
+    from deepfm.data.schema import Schema
+    from deepfm.data.schema import inspect as inspect_file
+
+    schema = payload.get("schema")
+    return inspect_file(
+        Path(payload["path"]),
+        settings=context.settings,
+        schema=None if schema is None else Schema.from_dict(schema),
+    ).to_dict()
+
+
+def prepare(payload: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """{train, test?, schema?, config?, name?} → {folder, fingerprint, name} of the dataset."""
+    from deepfm.data.dataset import prepare as prepare_files
+    from deepfm.data.schema import Schema
+
+    schema, test = payload.get("schema"), payload.get("test")
+    dataset = prepare_files(
+        Path(payload["train"]),
+        None if test is None else Path(test),
+        config=PrepareConfig.from_dict(payload.get("config") or {}),
+        schema=None if schema is None else Schema.from_dict(schema),
+        name=payload.get("name"),
+        on_event=context.report,
+        cancelled=context.stopping,
+        settings=context.settings,
+    )
+    return _place(dataset)
+
+
+def demo(payload: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """{} → {folder, fingerprint, name} of the bundled demo, prepared where it is not yet."""
+    from deepfm.data.catalog import open_demo
+
+    return _place(open_demo(context.home))
+
+
+def fetch_d2l(payload: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """{} → {folder, fingerprint, name} of D2L's set, downloaded where it is not yet."""
+    from deepfm.data.catalog import fetch_d2l as fetch
+
+    return _place(fetch(context.home, on_event=context.report, cancelled=context.stopping))
+
+
+def warm_short(settings: Settings) -> None:
+    """Import what reading a file needs: about half a second that an upload then does not wait."""
+    import pyarrow.compute
+    import pyarrow.parquet  # noqa: F401
+
+    import deepfm.data.dataset
+    import deepfm.data.schema.inspection  # noqa: F401
+
+
+def warm_training(settings: Settings) -> None:
+    """Train a tiny model on a tiny file: torch is imported, its kernels and the device ready."""
+    import torch
+
+    from deepfm.data.dataset import prepare as prepare_files
+    from deepfm.training.loop import train as train_model
+
+    torch.set_num_threads(_cores())
+    # On Windows the mapped arrays cannot be removed while they are open.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=sys.platform == "win32") as name:
+        folder = Path(name)
+        file = folder / "rows.csv"
+        lines = [f"{row % 2},{row % 3},{row % 5}" for row in range(64)]
+        file.write_text("\n".join(("click,first,second", *lines)) + "\n")
+        dataset = prepare_files(
+            file,
+            out=folder / "dataset",
+            config=PrepareConfig(min_count=1, validation=0.25),
+            settings=settings,
+        )
+        train_model(
+            dataset,
+            ModelConfig(num_factors=2, mlp_dims=(4,)),
+            TrainConfig(epochs=1, batch_size=16),
+            out=folder / "run",
+        )
+
+
+def _place(dataset: "Dataset") -> dict[str, Any]:
+    return {
+        "folder": str(dataset.folder),
+        "fingerprint": dataset.fingerprint,
+        "name": dataset.name,
+    }
+
+
+def _cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

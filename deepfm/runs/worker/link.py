@@ -1,0 +1,144 @@
+"""Between a piece of work and the store: events go out in batches, wishes to stop come in."""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Final, Literal
+
+from deepfm.errors import StoreBusy, StoreError
+from deepfm.events import Event
+
+FLUSH_SECONDS: Final = 0.05
+"""At least so long between two transactions with events: 20 a second at most."""
+
+LOOK_SECONDS: Final = 0.1
+"""How often the store is asked whether a person wants the work to stop."""
+
+END_SECONDS: Final = 60.0
+"""How long the end of a piece of work is offered to a store that is locked or full."""
+
+ORPHANED: Final = 70
+REFUSED: Final = 71
+"""Exit codes of a child whose worker is gone, and of one whose work is no longer its own."""
+
+StopCause = Literal["person", "limit", "worker"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StopNow:
+    """The worker to its child: stop, and why."""
+
+    cause: StopCause
+
+
+class Link:
+    """One for each piece of work. A thread of its own listens to the worker and to the store.
+
+    write    puts events into the store, all or none
+    wanted   whether a person asked in the store that the work stops
+
+    Where the worker dies, its end of the pipe closes and this process exits at once; where the
+    store says that the work is no longer this child's, likewise.
+    """
+
+    def __init__(
+        self,
+        worker: "Connection[object, object]",
+        write: Callable[[Sequence[Event]], None],
+        wanted: Callable[[], bool],
+    ) -> None:
+        self._worker = worker
+        self._write = write
+        self._wanted = wanted
+        self._pending: list[Event] = []
+        self._pending_guard = threading.Lock()
+        self._writer = threading.Lock()
+        self._written = float("-inf")
+        self._looked = time.monotonic()
+        self._ended = False
+        self._stop = threading.Event()
+        self.cause: StopCause | None = None
+        threading.Thread(target=self._serve, name="link", daemon=True).start()
+
+    def report(self, event: Event) -> None:
+        """Send an event on its way; at once if the last ones went long enough ago."""
+        with self._pending_guard:
+            self._pending.append(event)
+        if self._writer.acquire(blocking=False):
+            try:
+                self._flush()
+            finally:
+                self._writer.release()
+
+    def stopping(self) -> bool:
+        """Whether the work should stop."""
+        return self._stop.is_set()
+
+    def stop(self, cause: StopCause) -> None:
+        """Ask the work to stop; the first cause is the one that is told."""
+        self.cause = self.cause or cause
+        self._stop.set()
+
+    def end(self, write: Callable[[Sequence[Event]], None]) -> None:
+        """Write the end of the work together with the events that are still on their way."""
+        with self._writer:
+            self._ended = True
+            deadline = time.monotonic() + END_SECONDS
+            while True:
+                try:
+                    return write(self._pending)
+                except StoreBusy:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.5)
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                if self._worker.poll(FLUSH_SECONDS):
+                    message = self._worker.recv()
+                    if isinstance(message, StopNow):
+                        self.stop(message.cause)
+            except (EOFError, OSError):
+                _log.warning("The worker is gone; this child goes too.")
+                os._exit(ORPHANED)
+            with self._writer:
+                self._flush()
+            self._look()
+
+    def _flush(self) -> None:
+        now = time.monotonic()
+        if self._ended or now - self._written < FLUSH_SECONDS:
+            return
+        with self._pending_guard:
+            batch = list(self._pending)
+        if not batch:
+            return
+        try:
+            self._write(batch)
+        except StoreBusy as error:
+            _log.warning("%s The events are kept until it works.", error)
+        except StoreError as error:
+            _log.warning("%s This child gives up.", error)
+            os._exit(REFUSED)
+        else:
+            with self._pending_guard:
+                del self._pending[: len(batch)]
+        self._written = time.monotonic()
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if self._ended or self._stop.is_set() or now - self._looked < LOOK_SECONDS:
+            return
+        self._looked = now
+        try:
+            if self._wanted():
+                self.stop("person")
+        except StoreBusy as error:
+            _log.warning("%s", error)
