@@ -135,7 +135,7 @@ def pairs_colorscale() -> list[list[Any]]:
     """Lowers to nothing to raises, for a colour axis centred on zero."""
     return [
         [0.0, colour("lowers")],
-        [0.5, colour("ground")],
+        [0.5, colour("surface")],
         [1.0, colour("raises")],
     ]
 

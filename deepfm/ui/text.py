@@ -6,6 +6,9 @@ from typing import Final
 import streamlit as st
 
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&^=@])")
+_JOINED: Final = re.compile(r"(:(?=\S)|[<>~=-](?=[<>=-])|(?<=www)(?=\.)|(?=@))")
+_JOINER: Final = "\u2060"
+"""Has no width; parts what Streamlit would join after escaping: ":icon:", "->", "http://", "a@b"."""
 
 
 def plain(text: object) -> str:
@@ -13,7 +16,8 @@ def plain(text: object) -> str:
 
     Line ends become spaces, so that text cannot open a block of its own.
     """
-    return _MARKDOWN.sub(r"\\\1", " ".join(str(text).split()))
+    parted = _JOINED.sub(lambda found: found[0] + _JOINER, " ".join(str(text).split()))
+    return _MARKDOWN.sub(r"\\\1", parted)
 
 
 def show_error(error: Exception | str) -> None:
