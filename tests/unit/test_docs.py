@@ -13,6 +13,7 @@ import pytest
 import deepfm
 from deepfm import cli
 from deepfm.config import PRESETS, ModelConfig, PrepareConfig, Settings, TrainConfig
+from deepfm.runs.store import FILE_NAME
 from tests import readme
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,6 +152,10 @@ def test_a_public_name_is_defined_where_it_is_loaded_from(name):
 def test_a_name_that_is_not_public_is_no_attribute():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = deepfm.nothing
+
+
+def test_the_stores_file_is_named():
+    assert f"`{FILE_NAME}`" in README
 
 
 def test_the_version_is_one_and_has_its_changes():

@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"errors", "terms"},
     "events": {"errors", "terms"},
     "setup": set(),
+    "progress": BASE,
     "data": BASE,
     "trained": BASE | {"data"},
     "evaluation": BASE | {"data", "trained"},
