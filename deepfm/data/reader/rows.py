@@ -1,6 +1,8 @@
 """One file, opened: record batches of text, what was skipped, how far it is."""
 
+import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -9,10 +11,19 @@ from typing import Final, Self
 import pyarrow as pa
 
 from deepfm.config import Settings
-from deepfm.data.schema.declared import FileFormat, Schema, SkippedRow
+from deepfm.data.reader.border import foreign_errors_named
+from deepfm.data.reader.columnar import open_columnar
+from deepfm.data.reader.entries import EntryRows
+from deepfm.data.reader.names import ROW
+from deepfm.data.reader.pieces import MAX_EXAMPLES, Piece, Rows
+from deepfm.data.reader.sniffing import BINARY_KINDS, binary_kind, sniff
+from deepfm.data.reader.source import Source, check_regular, open_source
+from deepfm.data.reader.text import TextRows
+from deepfm.data.schema.declared import SEPARATORS, FileFormat, Schema, SkippedRow, listed
+from deepfm.errors import DataError, SchemaError
 
-ROW: Final = "__row__"
-"""Column of the row's number in the file, int64 from 0, unreadable rows counted too."""
+_ENOUGH_TO_JUDGE: Final = 1_000
+_COPY_BYTES: Final = 4 << 20
 
 
 @dataclass
@@ -27,22 +38,116 @@ class Skipped:
     reasons: dict[str, int] = field(default_factory=dict)
     examples: list[SkippedRow] = field(default_factory=list)
 
+    def add(self, piece: Piece) -> None:
+        """Count the bad rows of the next piece."""
+        self.count += len(piece.bad.rows)
+        for reason, count in piece.bad.reasons.items():
+            self.reasons[reason] = self.reasons.get(reason, 0) + count
+        room = MAX_EXAMPLES - len(self.examples)
+        self.examples += [
+            SkippedRow(piece.first_line + row.line, row.reason) for row in piece.bad.examples[:room]
+        ]
+
 
 class RowReader:
-    """A file's rows as record batches: every column pa.string() (null = empty cell), plus ROW."""
+    """A file's rows as record batches: every column pa.string() (null = empty cell), plus ROW.
 
-    column_names: tuple[str, ...]
-    skipped: Skipped
-    bytes_done: int
-    bytes_total: int
+    column_names   in file order, none twice; without ROW
+    format         how the file is read
+    skipped        grows while reading
+    rows_read      rows so far, good and bad
+    """
+
+    def __init__(self, path: Path, format: FileFormat, rows: Rows, held: ExitStack) -> None:
+        self.path = path
+        self.format = format
+        self.column_names = rows.names
+        self.skipped = Skipped()
+        self.rows_read = 0
+        self._rows = rows
+        self._held = held
+        self._last: tuple[int, Piece] | None = None
+
+    @property
+    def bytes_done(self) -> int:
+        """Bytes read so far of the file as it lies on the disk."""
+        return self._rows.bytes_done
+
+    @property
+    def bytes_total(self) -> int:
+        """Size of the file as it lies on the disk."""
+        return self._rows.bytes_total
+
+    @property
+    def complete(self) -> bool:
+        """Whether the batches so far were the whole file."""
+        return self._rows.complete
+
+    @property
+    def rows_estimated(self) -> int | None:
+        """Rows of the whole file, exact where `complete`; None where it cannot be told."""
+        return self._rows.rows_estimated(self.rows_read)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """The rows in file order; can be run through once."""
-        raise NotImplementedError
+        """The good rows in file order; can be run through once.
+
+        Raises DataError where the file is damaged, has no rows, or most rows have another number
+        of columns than the header; LimitError past max_unpacked_mb.
+        """
+        with foreign_errors_named(self.path):
+            for piece in self._rows.pieces():
+                self._last = (self.rows_read, piece)
+                self.skipped.add(piece)
+                numbers = pa.array(piece.good_rows() + self.rows_read, pa.int64())
+                self.rows_read += piece.rows
+                if self.rows_read >= _ENOUGH_TO_JUDGE:
+                    self._check_mostly_good()
+                if piece.batch.num_rows:
+                    yield piece.batch.append_column(ROW, numbers)
+            self._check_mostly_good()
+            self._check_any()
 
     def line_of(self, row: int) -> int:
-        """The line in the file, from 1, of a row (its ROW value) of the batch last yielded."""
-        raise NotImplementedError
+        """Where a row (its ROW value) of the batch last yielded stands in the file, from 1.
+
+        In text this is the line on which it begins, in Parquet and Arrow the number of the row.
+        """
+        if self._last is None:
+            raise ValueError("no batch was read yet")
+        first_row, piece = self._last
+        return piece.line_of(row - first_row)
+
+    @property
+    def row_word(self) -> str:
+        """What `line_of` counts: "line" in text, "row" in Parquet and Arrow."""
+        return self._rows.row_word
+
+    def _check_mostly_good(self) -> None:
+        if self.skipped.count * 2 <= self.rows_read:
+            return
+        reason = max(self.skipped.reasons, key=lambda reason: self.skipped.reasons[reason])
+        line = next(row.line for row in self.skipped.examples if row.reason == reason)
+        raise DataError(
+            f"{self.skipped.count:,} of the first {self.rows_read:,} rows of {self.path.name!r} "
+            f"cannot be read, most of them for this: {reason} (line {line:,}). {self._advice(reason)}"
+        )
+
+    def _advice(self, reason: str) -> str:
+        if reason.endswith(f"instead of {len(self.column_names)}"):
+            separator = SEPARATORS[self.format.separator]
+            return f"The separator is probably not {separator}; choose another."
+        return "Choose another encoding, or save the file again as UTF-8 text."
+
+    def _check_any(self) -> None:
+        if self.rows_read > self.skipped.count:
+            return
+        if not self.complete:
+            raise DataError(
+                f"The first row of {self.path.name!r} is longer than a sample; "
+                "this is not a table of rows."
+            )
+        what = "a header but no rows" if self.format.header else "no rows"
+        raise DataError(f"{self.path.name!r} has {what}. Choose a file with data.")
 
     def __enter__(self) -> Self:
         return self
@@ -53,7 +158,11 @@ class RowReader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        raise NotImplementedError
+        self.close()
+
+    def close(self) -> None:
+        """Close the file, and remove what was unpacked beside it."""
+        self._held.close()
 
 
 def open_rows(
@@ -63,10 +172,92 @@ def open_rows(
     settings: Settings | None = None,
     limit_bytes: int | None = None,
 ) -> RowReader:
-    """Open a file for reading row by row; a context manager. Without a format it is guessed."""
-    raise NotImplementedError
+    """Open a file for reading row by row; a context manager.
+
+    format_or_schema   how to read it; without it the format is guessed from the first bytes. A
+                       schema also gives the columns of a file without header their names
+    limit_bytes        read only about so many unpacked bytes of a text file, for a sample
+    Raises DataError for a file that is missing, empty, damaged or no table.
+    """
+    path = Path(path)
+    settings = settings or Settings.from_environment()
+    schema = format_or_schema if isinstance(format_or_schema, Schema) else None
+    with foreign_errors_named(path):
+        check_regular(path)
+        agreed = schema.format if schema else format_or_schema
+        format = _format_here(path, agreed if isinstance(agreed, FileFormat) else None, settings)
+        names = _names_agreed(schema) if schema else ()
+        with ExitStack() as held:
+            rows = _open(path, format, names, settings, limit_bytes, held)
+            held.callback(rows.close)
+            return RowReader(path, format, rows, held.pop_all())
 
 
-def check_same_columns(schema: Schema, reader: RowReader) -> None:
-    """SchemaError that names missing and extra columns where the file is not as agreed."""
-    raise NotImplementedError
+def _format_here(path: Path, agreed: FileFormat | None, settings: Settings) -> FileFormat:
+    """The format agreed on, unless a file of text is Parquet or Arrow or the other way round."""
+    if agreed is not None:
+        with closing(open_source(path, settings)) as source:
+            kind = binary_kind(source.read(16))
+        if (kind or agreed.kind) == agreed.kind and bool(kind) == (agreed.kind in BINARY_KINDS):
+            return agreed
+    return sniff(path, settings).format
+
+
+def _names_agreed(schema: Schema) -> tuple[tuple[str, ...], ...]:
+    """What the columns of a file without header may be called: with label and without."""
+    return schema.names, tuple(c.name for c in schema.columns if c.role != "label")
+
+
+def _open(
+    path: Path,
+    format: FileFormat,
+    names: tuple[tuple[str, ...], ...],
+    settings: Settings,
+    limit_bytes: int | None,
+    held: ExitStack,
+) -> Rows:
+    source = held.enter_context(closing(open_source(path, settings)))
+    if format.kind in ("parquet", "arrow"):
+        return open_columnar(_unpacked(source, held), format.kind)
+    kind = TextRows if format.kind == "text" else EntryRows
+    return kind(source, format, names, limit_bytes)
+
+
+def _unpacked(source: Source, held: ExitStack) -> Path:
+    """The file itself, or where it is packed a copy that is not: these formats are read at will."""
+    if not source.compression:
+        return source.path
+    folder = held.enter_context(tempfile.TemporaryDirectory(prefix="deepfm-"))
+    path = Path(folder) / source.path.name
+    with path.open("wb") as file:
+        while data := source.read(_COPY_BYTES):
+            file.write(data)
+    return path
+
+
+def check_same_columns(schema: Schema, reader: RowReader, *, label_needed: bool = True) -> None:
+    """SchemaError that names missing and extra columns where a file is not as agreed.
+
+    Columns are known by name, so their order may differ. Without header on either side the
+    number of columns must be the same.
+    label_needed   False for a file to be scored, which may come without its label
+    """
+    found = reader.column_names
+    spared = {column.name for column in schema.columns if column.role == "label"} - set(found)
+    agreed = tuple(name for name in schema.names if label_needed or name not in spared)
+    if not (schema.format.has_names and reader.format.has_names):
+        if agreed != found:
+            raise SchemaError(
+                f"{reader.path.name!r} has {len(found)} columns, but {len(agreed)} were agreed "
+                "on. Files without header must have the same columns in the same order."
+            )
+        return
+    missing = [name for name in agreed if name not in set(found)]
+    extra = [name for name in found if name not in set(agreed)]
+    if missing or extra:
+        parts = [f"lacks {listed(missing)}"] if missing else []
+        parts += [f"has {listed(extra)} besides"] if extra else []
+        raise SchemaError(
+            f"{reader.path.name!r} has other columns than agreed on: it {' and '.join(parts)}. "
+            "Give a file with the same columns."
+        )

@@ -1,7 +1,7 @@
-"""What a file is and what each column means, as agreed with the person: dataclasses and their JSON."""
+"""What a file is and what each column means, as agreed with the person; JSON both ways."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Self, get_args
 
@@ -47,6 +47,11 @@ class FileFormat:
         _one_of("Separator", self.separator, tuple(SEPARATORS))
         _one_of("Encoding", self.encoding, ENCODINGS)
         _one_of("Compression", self.compression, get_args(Compression))
+
+    @property
+    def has_names(self) -> bool:
+        """Whether the columns have names of their own in the file."""
+        return self.header or self.kind in ("parquet", "arrow")
 
     def describe(self) -> str:
         """In words: "tab-separated text, no header, UTF-8, gzip"."""
@@ -133,7 +138,7 @@ class Schema:
             )
         if len(labels) > 1:
             raise SchemaError(
-                f"Columns {_listed(tuple(column.name for column in labels))} are all marked as "
+                f"Columns {listed(tuple(column.name for column in labels))} are all marked as "
                 "label. Choose one."
             )
         return labels[0]
@@ -152,7 +157,7 @@ class Schema:
         for column in self.columns:
             if column.name == name:
                 return column
-        raise SchemaError(f"There is no column {name!r}; known are {_listed(self.names)}.")
+        raise SchemaError(f"There is no column {name!r}; known are {listed(self.names)}.")
 
     def with_role(self, name: str, role: Role) -> "Schema":
         """A copy in which one column has this role, chosen by the person."""
@@ -337,10 +342,10 @@ def _checked(cls: Any, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _one_of(what: str, value: object, known: tuple[str, ...]) -> None:
     if value not in known:
-        raise SchemaError(f"{what} is {value!r}; choose one of {_listed(known)}.")
+        raise SchemaError(f"{what} is {value!r}; choose one of {listed(known)}.")
 
 
-def _listed(names: tuple[str, ...], most: int = 12) -> str:
+def listed(names: Sequence[str], most: int = 12) -> str:
     """Names in quotes with commas between; a long list ends with how many more there are."""
     shown = ", ".join(repr(name) for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

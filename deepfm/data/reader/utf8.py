@@ -1,0 +1,79 @@
+"""Unpacked bytes in any known encoding to UTF-8 with line feeds at the line ends."""
+
+import codecs
+from typing import Final
+
+from deepfm.data.reader.source import Source
+from deepfm.errors import DataError
+
+_WINDOWS_1252: Final = "".join(
+    bytes([code]).decode("cp1252", "ignore") or chr(code) for code in range(256)
+)
+"""As browsers read it: the five bytes that cp1252 leaves open stand for themselves."""
+
+
+def to_utf8(head: bytes, encoding: str) -> bytes:
+    """The first bytes of a file as UTF-8 without mark, with line feeds; broken ends are let be."""
+    if encoding.startswith("utf-16"):
+        head = head.decode(encoding, "replace").encode()
+    elif encoding == "windows-1252":
+        head = codecs.charmap_decode(head, "strict", _WINDOWS_1252)[0].encode()
+    head = head.removeprefix(codecs.BOM_UTF8)
+    return head if b"\n" in head else head.replace(b"\r", b"\n")
+
+
+class Utf8Stream:
+    """The text of a source as UTF-8 bytes, without byte order mark.
+
+    ended       the whole file was handed out
+    exhausted   that, or the limit was reached
+    consumed    unpacked bytes of the file read so far, in its own encoding
+    """
+
+    def __init__(self, source: Source, encoding: str, limit_bytes: int | None) -> None:
+        self._source = source
+        self._encoding = encoding
+        self._limit = limit_bytes
+        self._decoder = (
+            codecs.getincrementaldecoder(encoding)() if encoding.startswith("utf-16") else None
+        )
+        self._mac_line_ends: bool | None = None
+        self._begun = False
+
+    @property
+    def ended(self) -> bool:
+        return self._source.ended
+
+    @property
+    def exhausted(self) -> bool:
+        return self.ended or (self._limit is not None and self._source.unpacked >= self._limit)
+
+    @property
+    def consumed(self) -> int:
+        return self._source.unpacked
+
+    def read(self, size: int) -> bytes:
+        """About `size` more bytes; DataError where the file is not in its encoding."""
+        if self._limit is not None:
+            size = min(size, max(0, self._limit - self._source.unpacked))
+        data = self._to_utf8(self._source.read(size))
+        if not self._begun:
+            self._begun = True
+            data = data.removeprefix(codecs.BOM_UTF8)
+        if self._mac_line_ends is None and data:
+            # A return that ends the chunk may be half of \r\n.
+            self._mac_line_ends = b"\n" not in data and b"\r" in data[:-1]
+        return data.replace(b"\r", b"\n") if self._mac_line_ends else data
+
+    def _to_utf8(self, data: bytes) -> bytes:
+        if self._decoder is not None:
+            try:
+                return self._decoder.decode(data, final=self.ended).encode()
+            except UnicodeError as error:
+                raise DataError(
+                    f"{self._source.path.name!r} is not {self._encoding.upper()} text all through "
+                    "(a character is broken). Save it as UTF-8."
+                ) from error
+        if self._encoding == "windows-1252":
+            return codecs.charmap_decode(data, "strict", _WINDOWS_1252)[0].encode()
+        return data

@@ -1,0 +1,100 @@
+"""Names and texts people use in click logs: what they call labels, ids, times and amounts."""
+
+import re
+from typing import Final
+
+_LABEL_NAMES: Final = frozenset(
+    """click clicked clicks isclick isclicked wasclicked clickflag clickyn clickornot hasclicked
+    didclick clickedonad adclicked adclick label labels target y ytrue class outcome response ctr
+    converted conversion isconverted convert conversions isconversion purchased purchase
+    ispurchase bought buy isbuy installed install isinstalled subscribed subscribe isattributed
+    attributed engaged engagement like liked islike finish isfinish watched churn churned event
+    klick geklickt clic cliqué interaction isinteraction positive ispositive booked booking
+    """.split()
+)
+_LABEL_PARTS: Final = re.compile(r"click|label|target|convert|conversion|purchas")
+
+POSITIVE: Final = frozenset(
+    """1 true t yes y click clicked positive pos converted conversion purchase purchased bought
+    buy installed install on engaged like liked ja oui si sí event success hit""".split()
+)
+NEGATIVE: Final = frozenset(
+    """0 -1 false f no n noclick notclick notclicked unclicked nonclick nonclicked negative neg
+    notconverted noconversion nopurchase notpurchased impression view viewed skip skipped
+    ignored off none nein non dislike notliked failure miss""".split()
+)
+
+_SPLIT: Final = re.compile(r"[^0-9a-zà-ÿ]+")
+_CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+_ID_WORDS: Final = frozenset("id uuid guid key hash index idx rowid sid token cookie".split())
+_CODE_WORDS: Final = _ID_WORDS | frozenset(
+    """code codes type category categories cat class group segment cluster zip zipcode postal
+    postcode plz pos position slot version ver brand hour weekday dayofweek dow day month
+    platform os model device gender sex country region city state site app domain channel
+    campaign advertiser publisher creative browser language lang carrier status flag bucket
+    tag tags isbn ip area""".split()
+)
+_NUMBER_WORDS: Final = frozenset(
+    """age price prices cost costs amount count counts cnt num number qty quantity duration length
+    score rate income salary minutes seconds secs mins hours days spent spend usage views view
+    bid budget balance temperature distance lat latitude lon lng longitude since avg average
+    mean sum total max min percent pct percentage ratio revenue value size width height weight
+    volume depth rank frequency freq impressions visits sessions pages year years tenure
+    experience discount margin profit sales rating ratings stars loan deposit""".split()
+)
+_TIME_WORDS: Final = frozenset(
+    """time timestamp ts date datetime dt hour day datum zeit when at created updated utc local
+    eventtime clicktime""".split()
+)
+_NOT_EVENT_WORDS: Final = frozenset(
+    "birth birthday born dob expiry expires expiration end release released signup joined".split()
+)
+
+
+def words_of(name: str) -> list[str]:
+    """A name in lower-case words: "deviceType" and "device_type" are both device, type."""
+    return [word for word in _SPLIT.split(_CAMEL.sub("_", name).lower()) if word]
+
+
+def squeezed(text: str) -> str:
+    """Lower case, letters and digits alone, a minus before a digit kept: "No click" is noclick."""
+    text = text.strip().lower()
+    sign = "-" if re.match(r"-\d", text) else ""
+    return sign + "".join(_SPLIT.split(text))
+
+
+def is_label_name(name: str) -> bool:
+    """Whether a column is called as labels are: clicked, Click?, label, y, is_click …"""
+    return squeezed(name) in _LABEL_NAMES
+
+
+def is_label_like(name: str) -> bool:
+    """Whether a name speaks of clicks or labels in part: user_clicked_ad, target_flag."""
+    return is_label_name(name) or _LABEL_PARTS.search(squeezed(name)) is not None
+
+
+def is_id_name(name: str) -> bool:
+    """Whether a name says id, key, uuid or index."""
+    return bool(_ID_WORDS & set(words_of(name))) or squeezed(name) in ("rownumber", "unnamed0")
+
+
+def is_code_name(name: str) -> bool:
+    """Whether a name speaks of a code or category: type, zip, position, C14."""
+    return bool(_CODE_WORDS & set(words_of(name))) or re.fullmatch(r"[cC]\d+", name) is not None
+
+
+def is_number_name(name: str) -> bool:
+    """Whether a name speaks of an amount: age, price, count, I7."""
+    return bool(_NUMBER_WORDS & set(words_of(name))) or re.fullmatch(r"[iI]\d+", name) is not None
+
+
+def is_time_name(name: str) -> bool:
+    """Whether a name speaks of a moment: timestamp, created_at, hour."""
+    words = set(words_of(name))
+    return bool(_TIME_WORDS & words) or any(w.endswith(("time", "date")) for w in words)
+
+
+def is_event_time_name(name: str) -> bool:
+    """Whether a time is likely that of the impression itself, not a birthday or an expiry."""
+    return not (_NOT_EVENT_WORDS & set(words_of(name)))
