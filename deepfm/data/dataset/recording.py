@@ -1,0 +1,329 @@
+"""Record batches of text to codes, numbers and kept text in temporary files, block by block.
+
+The text of a file is read once. Values that repeat (label, categorical columns, the groups of a
+split by group) become codes by dictionaries that grow as new values turn up; numeric columns
+become float64; only the text of the other columns is kept, and only where raw rows or a time are
+needed later. Memory grows with the number of different values, never with the number of rows.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Final, Self, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from deepfm.config import Settings
+from deepfm.data.reader import ROW, Skipped
+from deepfm.data.reporting import Reporter
+from deepfm.data.schema import Schema, SkippedRow
+from deepfm.data.vocabulary import parse_numbers
+from deepfm.errors import LimitError, SchemaError
+
+_MOST_EXAMPLES: Final = 100
+_Number = TypeVar("_Number", np.int32, np.float64)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file's rows on their way into parts.
+
+    part      the part they all belong to; None: they are split into train and validation
+    batches   columns pa.string() (null = empty cell) and ROW, as RowReader yields them
+    line_of   ROW of the batch last yielded -> line in the file (row, where there are no lines)
+    row_word  "line" or "row": what line_of counts
+    skipped   rows that could not be read; grows while batches are taken
+    position  how many bytes were read, and of how many
+    truth     float32, the true click probability of each row, where it is known
+    """
+
+    file: str
+    part: str | None
+    batches: Iterable[pa.RecordBatch]
+    line_of: Callable[[int], int]
+    row_word: str = "line"
+    skipped: Skipped = field(default_factory=Skipped)
+    position: Callable[[], tuple[int, int]] = lambda: (0, 0)
+    truth: NDArray[np.float32] | None = None
+
+    @property
+    def keeps_text(self) -> bool:
+        """Whether the text of its rows will be needed: for raw rows, or for a split by time."""
+        return self.part != "train"
+
+
+class GrowingDictionary(dict[str, int]):
+    """Value to code; a value not seen before gets the next code."""
+
+    def __missing__(self, value: str) -> int:
+        self[value] = code = len(self)
+        return code
+
+    def encode(self, texts: pa.StringArray) -> NDArray[np.int32]:
+        """Texts to codes, int32[n]; null is the value "". Works once per different value."""
+        found = pc.fill_null(texts, "").dictionary_encode()
+        values = found.dictionary.to_pylist()
+        codes = np.fromiter(map(self.__getitem__, values), np.int32, len(values))
+        return codes[found.indices.to_numpy()]
+
+    def texts(self) -> pa.StringArray:
+        """The values in the order of their codes."""
+        return pa.array(self, pa.string())
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some rows in a row of one source.
+
+    source    number of its source
+    rows      where they stand among the rows of that source
+    labels    uint8[n]
+    codes     int32[coded columns, n]
+    numbers   float64[numeric columns, n]; NaN is missing
+    kept      text of the other columns, and ROW; None where text is not kept
+    """
+
+    source: int
+    rows: slice
+    labels: NDArray[np.uint8]
+    codes: NDArray[np.int32]
+    numbers: NDArray[np.float64]
+    kept: pa.RecordBatch | None
+
+
+class Recording:
+    """Takes in sources, then hands their rows out again as often as needed, block by block.
+
+    coded     names of the columns with codes, the label first
+    numeric   names of the numeric columns
+    kept      names of the columns whose text is kept (the numeric ones too)
+    """
+
+    def __init__(self, folder: Path, schema: Schema, *, group: str | None, settings: Settings):
+        self.schema = schema
+        self.coded = _unique(
+            schema.label.name, *(c.name for c in schema.with_roles("categorical")), group
+        )
+        self.numeric = tuple(column.name for column in schema.with_roles("numeric"))
+        self.kept = tuple(name for name in schema.names if name not in self.coded)
+        self.dictionaries = {name: GrowingDictionary() for name in self.coded}
+        self.sources: list[Source] = []
+        self.skipped = Skipped()
+        self.notices: list[str] = []
+        self._settings = settings
+        self._folder = folder
+        self._blocks: list[tuple[int, int, int]] = []
+        self._texts: dict[str, pa.StringArray] = {}
+        self._files: list[BinaryIO] = []
+        self._kept_schema = pa.schema(
+            [*((name, pa.string()) for name in self.kept), (ROW, pa.int64())]
+        )
+
+    def __enter__(self) -> Self:
+        names = ("labels", "codes", "numbers")
+        self._files = [(self._folder / name).open("wb") for name in names]
+        self._kept_writer = pa.ipc.new_stream(
+            str(self._folder / "kept"),
+            self._kept_schema,
+            options=pa.ipc.IpcWriteOptions(compression="lz4"),
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._kept_writer.close()
+        for file in self._files:
+            file.close()
+
+    def add(self, source: Source, reporter: Reporter) -> None:
+        """Read a source to its end.
+
+        Raises SchemaError for a label with a third value and for a file without usable rows;
+        LimitError past the server's rows; Cancelled.
+        """
+        number, before = len(self.sources), self.total_rows
+        self.sources.append(source)
+        unread = {name: _Unread(name) for name in self.numeric}
+        for batch in source.batches:
+            self._add_batch(number, batch, unread)
+            self._check_limit()
+            rows = self.total_rows - before
+            done, total = source.position()
+            reporter.step(f"Reading {source.file}", done, total, "bytes", f"{rows:,} rows")
+        self._skip(source, source.skipped)
+        if self.total_rows == before:
+            raise SchemaError(
+                f"{source.file} holds no row with a label in column {self.schema.label.name!r}. "
+                "Look at what was skipped, or choose another label column."
+            )
+        self.notices += [each.sentence(source) for each in unread.values() if each.count]
+
+    @property
+    def total_rows(self) -> int:
+        """Usable rows of all sources so far."""
+        return sum(rows for _, _, rows in self._blocks)
+
+    def rows_of(self, source: int) -> int:
+        """Usable rows of one source."""
+        return sum(rows for number, _, rows in self._blocks if number == source)
+
+    def labels_of(self, source: int) -> NDArray[np.uint8]:
+        """uint8[rows of the source], memory-mapped."""
+        first = sum(self.rows_of(number) for number in range(source))
+        return np.memmap(self._folder / "labels", np.uint8, "r")[first:][: self.rows_of(source)]
+
+    def blocks(self, *, with_text: bool = False) -> Iterator[Block]:
+        """All rows in the order they came.
+
+        with_text   read the kept text too
+        """
+        labels = np.memmap(self._folder / "labels", np.uint8, "r")
+        codes = np.memmap(self._folder / "codes", np.int32, "r")
+        numbers = (
+            np.memmap(self._folder / "numbers", np.float64, "r") if self.numeric else np.empty(0)
+        )
+        kept = self._kept_batches() if with_text else None
+        at = 0
+        for source, start, rows in self._blocks:
+            keeps = kept is not None and self.sources[source].keeps_text
+            yield Block(
+                source,
+                slice(start, start + rows),
+                labels[at : at + rows],
+                _columns(codes, len(self.coded), at, rows),
+                _columns(numbers, len(self.numeric), at, rows),
+                next(kept) if kept is not None and keeps else None,
+            )
+            at += rows
+
+    def text(self, block: Block, name: str) -> pa.Array:
+        """The text of one column in a block that keeps its text: string[n], null = empty."""
+        if block.kept is not None and name in self.kept:
+            return block.kept.column(name)
+        codes = block.codes[self.coded.index(name)]
+        return self._raw_texts(name).take(pa.array(codes))
+
+    def _raw_texts(self, name: str) -> pa.StringArray:
+        """The values of a column by code, once all sources are in; null for an empty cell."""
+        if name not in self._texts:
+            texts = self.dictionaries[name].texts()
+            self._texts[name] = pc.if_else(pc.equal(texts, ""), None, texts)
+        return self._texts[name]
+
+    def _kept_batches(self) -> Iterator[pa.RecordBatch]:
+        with pa.memory_map(str(self._folder / "kept")) as file:
+            yield from pa.ipc.open_stream(file)
+
+    def _add_batch(self, source: int, batch: pa.RecordBatch, unread: dict[str, "_Unread"]) -> None:
+        batch, labels = self._with_labels(self.sources[source], batch)
+        if not batch.num_rows:
+            return
+        codes = np.stack([self.dictionaries[n].encode(batch.column(n)) for n in self.coded])
+        numbers = [self._numbers(source, batch, unread[name]) for name in self.numeric]
+        label_file, code_file, number_file = self._files
+        labels.tofile(label_file)
+        codes.tofile(code_file)
+        if numbers:
+            np.stack(numbers).tofile(number_file)
+        if self.sources[source].keeps_text:
+            self._kept_writer.write_batch(batch.select([*self.kept, ROW]))
+        self._blocks.append((source, self.rows_of(source), batch.num_rows))
+
+    def _with_labels(
+        self, source: Source, batch: pa.RecordBatch
+    ) -> tuple[pa.RecordBatch, NDArray[np.uint8]]:
+        """The rows that have a label, and it as 1 or 0, uint8; the others are skipped."""
+        name = self.schema.label.name
+        column = batch.column(name)
+        if column.null_count:
+            self._skip_unlabelled(source, batch.filter(pc.is_null(column)))
+            batch = batch.filter(pc.is_valid(column))
+            column = batch.column(name)
+        known = pa.array([*self.schema.negative, *self.schema.positive], pa.string())
+        places = pc.index_in(column, value_set=known)
+        if places.null_count:
+            self._refuse_label(source, batch.filter(pc.is_null(places)))
+        return batch, (places.to_numpy() >= len(self.schema.negative)).astype(np.uint8)
+
+    def _skip_unlabelled(self, source: Source, rows: pa.RecordBatch) -> None:
+        reason = f"no label in column {self.schema.label.name!r}"
+        first = rows.column(ROW).slice(0, _MOST_EXAMPLES).to_pylist()
+        examples = [SkippedRow(source.line_of(row), reason) for row in first]
+        self._skip(source, Skipped(rows.num_rows, {reason: rows.num_rows}, examples))
+
+    def _skip(self, source: Source, skipped: Skipped) -> None:
+        """Count rows that cannot be used; the file is named where it is not the train file."""
+        prefix = "" if source is self.sources[0] else f"{source.file}: "
+        self.skipped.count += skipped.count
+        for reason, count in skipped.reasons.items():
+            reason = prefix + reason
+            self.skipped.reasons[reason] = self.skipped.reasons.get(reason, 0) + count
+        space = max(_MOST_EXAMPLES - len(self.skipped.examples), 0)
+        self.skipped.examples += [
+            SkippedRow(row.line, prefix + row.reason) for row in skipped.examples[:space]
+        ]
+
+    def _refuse_label(self, source: Source, rows: pa.RecordBatch) -> None:
+        value = rows.column(self.schema.label.name)[0].as_py()
+        line = source.line_of(rows.column(ROW)[0].as_py())
+        meant = " or ".join(map(repr, (*self.schema.positive, *self.schema.negative)))
+        raise SchemaError(
+            f"{source.file}: column {self.schema.label.name!r} holds {value!r} on "
+            f"{source.row_word} {line}; a label is {meant}. Choose another label column, or say which values mean a click."
+        )
+
+    def _numbers(
+        self, source: int, batch: pa.RecordBatch, unread: "_Unread"
+    ) -> NDArray[np.float64]:
+        texts = batch.column(unread.column)
+        numbers, is_unread = parse_numbers(texts)
+        if is_unread.any():
+            first = int(np.argmax(is_unread))
+            line = self.sources[source].line_of(batch.column(ROW)[first].as_py())
+            unread.see(int(is_unread.sum()), texts[first].as_py(), line)
+        return numbers
+
+    def _check_limit(self) -> None:
+        if self.total_rows > self._settings.max_rows:
+            raise LimitError(
+                f"The data have more than {self._settings.max_rows:,} rows, the most this server "
+                "takes (DEEPFM_MAX_ROWS). Give a part of the file."
+            )
+
+
+class _Unread:
+    """Cells of one numeric column that hold text: how many, and the first."""
+
+    def __init__(self, column: str):
+        self.column = column
+        self.count = 0
+        self._first = ("", 0)
+
+    def see(self, count: int, text: str, line: int) -> None:
+        if not self.count:
+            self._first = (text, line)
+        self.count += count
+
+    def sentence(self, source: Source) -> str:
+        text, line = self._first
+        cells = "1 cell is" if self.count == 1 else f"{self.count:,} cells are"
+        return (
+            f"{source.file}: in the numeric column {self.column!r} {cells} not a number and "
+            f"counted as missing; the first is {text!r} on {source.row_word} {line}."
+        )
+
+
+def _columns(flat: NDArray[_Number], columns: int, at: int, rows: int) -> NDArray[_Number]:
+    return flat[at * columns : (at + rows) * columns].reshape(columns, rows)
+
+
+def _unique(*names: str | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for name in names if name is not None))

@@ -1,0 +1,329 @@
+"""Seeds to click data whose true click probability is known: the bundled demo, and D2L's form.
+
+The demo's clicks follow a sum that is written out here: single fields, two tables of pairs, and
+a rule of three fields that no list of pairs can say. Fields are drawn independently.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+from numpy.typing import NDArray
+
+from deepfm.errors import SchemaError
+from deepfm.terms import sigmoid
+
+DEMO_LABEL: Final = "clicked"
+DEMO_ROWS: Final[Mapping[str, int]] = {"train": 48_000, "validation": 6_000, "test": 6_000}
+DEMO_VERSION: Final = 1
+"""Goes up with any change of the rows, so that a demo made before is made again."""
+
+_WEEKDAYS: Final = (
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
+    "Sunday",
+)
+_SITES: Final = (
+    "news",
+    "recipes",
+    "sport",
+    "games",
+    "music",
+    "travel",
+    "finance",
+    "weather",
+    "parenting",
+    "cars",
+)
+_ADS: Final = (
+    "kitchenware",
+    "running shoes",
+    "video game",
+    "concert",
+    "holiday",
+    "bank account",
+    "umbrella",
+    "toys",
+    "car hire",
+    "coffee",
+    "pizza",
+    "insurance",
+)
+_SITE_OF_AD: Final[Mapping[str, str]] = {
+    "kitchenware": "recipes",
+    "running shoes": "sport",
+    "video game": "games",
+    "concert": "music",
+    "holiday": "travel",
+    "bank account": "finance",
+    "umbrella": "weather",
+    "toys": "parenting",
+    "car hire": "cars",
+}
+_SEGMENTS: Final = ("students", "singles", "couples", "families", "empty nesters", "retired")
+_REGIONS: Final = (
+    "north",
+    "north-north-east",
+    "north-east",
+    "east-north-east",
+    "east",
+    "east-south-east",
+    "south-east",
+    "south-south-east",
+    "south",
+    "south-south-west",
+    "south-west",
+    "west-south-west",
+    "west",
+    "west-north-west",
+    "north-west",
+    "north-north-west",
+)
+_AD_IDS: Final = tuple(f"ad-{number:02}" for number in range(1, 61))
+_RARE_AD_IDS: Final = tuple(f"ad-{number:02}" for number in range(61, 69))
+_RARE_COUNTS: Final = {"train": (1, 1, 2, 2, 2, 3, 3, 3), "validation": (1,) * 8, "test": (1,) * 8}
+
+_VALUES: Final[Mapping[str, tuple[str, ...]]] = {
+    "hour": tuple(f"{hour:02}:00" for hour in range(24)),
+    "weekday": _WEEKDAYS,
+    "device": ("phone", "tablet", "laptop", "TV"),
+    "slot": ("top", "in text", "side", "bottom"),
+    "format": ("picture", "short clip", "long video", "live stream"),
+    "site": _SITES,
+    "ad": _ADS,
+    "segment": _SEGMENTS,
+    "region": _REGIONS,
+    "ad_id": _AD_IDS + _RARE_AD_IDS,
+}
+DEMO_FIELDS: Final[tuple[str, ...]] = tuple(_VALUES)
+
+_HOUR_WEIGHTS: Final = (
+    (1.0, 0.6, 0.4, 0.3, 0.3, 0.6, 1.5, 2.6)
+    + (3.4, 3.2, 3.0, 3.0, 3.4, 3.4, 3.2, 3.2)
+    + (3.4, 3.8, 4.2, 4.8, 5.0, 4.6, 3.4, 2.0)
+)
+_WEIGHTS: Final[Mapping[str, tuple[float, ...]]] = {
+    "hour": _HOUR_WEIGHTS,
+    "device": (0.40, 0.10, 0.35, 0.15),
+    "slot": (0.20, 0.36, 0.22, 0.22),
+    "format": (0.25, 0.25, 0.30, 0.20),
+    "ad_id": (*(rank**-0.6 for rank in range(1, 61)), *(0.0,) * len(_RARE_AD_IDS)),
+}
+"""How often each value is drawn, up to a factor; fields not named here are drawn evenly."""
+
+_BASE: Final = -1.75
+_LINEAR: Final[Mapping[str, tuple[float, ...]]] = {
+    "weekday": (0.0, 0.0, 0.0, 0.0, 0.0, 0.1, 0.1),
+    "device": (0.15, 0.0, -0.1, -0.1),
+    "slot": (0.55, 0.0, 0.0, -0.5),
+}
+_AD_ID_SPREAD: Final = 0.25
+_AD_ID_SEED: Final = 14
+_ROW_SEED: Final = 11
+_MATCH: Final = 2.6
+_HOUR_EFFECTS: Final = (
+    ("coffee", 6, 9, 2.2),
+    ("coffee", 18, 23, -1.6),
+    ("pizza", 17, 21, 2.2),
+    ("pizza", 6, 9, -1.8),
+    ("video game", 20, 23, 1.6),
+)
+"""Ad, first and last hour, effect on the logit before the table is centred."""
+
+_ON_THE_GO_AT_WEEKENDS: Final = 2.4
+_AT_A_SCREEN_ON_WORKDAYS: Final = 1.2
+_PUT_OFF: Final = -1.4
+
+Codes = Mapping[str, NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class PinnedImpression:
+    """An impression composed to show one thing; values for every field of the demo."""
+
+    name: str
+    values: dict[str, str]
+    note: str
+
+
+def demo_table(part: str) -> pa.Table:
+    """The rows of one part: the label and the fields as text, and `truth`, float64.
+
+    part    train (48,000 rows), validation or test (6,000 each); the same rows at every call
+    """
+    rng = np.random.default_rng([_ROW_SEED, list(DEMO_ROWS).index(part)])
+    codes = _draw(rng, DEMO_ROWS[part])
+    _place_rare_ids(rng, codes["ad_id"], _RARE_COUNTS[part])
+    truth = sigmoid(_logit(codes))
+    clicked = rng.random(len(truth)) < truth
+    columns = {name: pa.array(_VALUES[name]).take(pa.array(codes[name])) for name in DEMO_FIELDS}
+    labels = pa.array(("0", "1")).take(pa.array(clicked.astype(np.int64)))
+    return pa.table({DEMO_LABEL: labels, **columns, "truth": truth})
+
+
+def write_demo(folder: Path) -> dict[str, Path]:
+    """Write train.tsv, validation.tsv and test.tsv (tabs, header): part to path.
+
+    `deepfm.prepare` makes of them what `open_demo` gives, but for the true probabilities.
+    """
+    paths = {}
+    for part in DEMO_ROWS:
+        paths[part] = folder / f"{part}.tsv"
+        options = pyarrow.csv.WriteOptions(delimiter="\t", quoting_style="none")
+        pyarrow.csv.write_csv(demo_table(part).drop_columns(["truth"]), paths[part], options)
+    return paths
+
+
+def true_probability(impression: Mapping[str, str]) -> float:
+    """The probability that this demo impression is clicked.
+
+    impression   one value for each of DEMO_FIELDS; an ad_id that the demo does not have counts
+                 as a new one, without an effect. SchemaError for any other unknown value.
+    """
+    codes = {name: np.array([_code(name, impression)]) for name in DEMO_FIELDS}
+    return float(sigmoid(_logit(codes))[0])
+
+
+def demo_values(field: str) -> tuple[str, ...]:
+    """The values of one field of the demo, in their natural order; SchemaError if unknown."""
+    if field not in _VALUES:
+        raise SchemaError(f"The demo has no field {field!r}; it has {', '.join(DEMO_FIELDS)}.")
+    return _VALUES[field]
+
+
+def _code(field: str, impression: Mapping[str, str]) -> int:
+    value = impression.get(field)
+    if value in _VALUES[field]:
+        return _VALUES[field].index(value)
+    if field == "ad_id" and value is not None:
+        return len(_AD_IDS)
+    known = ", ".join(_VALUES[field])
+    raise SchemaError(f"The demo's field {field!r} cannot be {value!r}; choose one of {known}.")
+
+
+def _draw(rng: np.random.Generator, rows: int) -> dict[str, NDArray[np.int64]]:
+    """Codes of every field, int64[rows], drawn independently."""
+    return {name: rng.choice(len(_VALUES[name]), rows, p=_shares(name)) for name in DEMO_FIELDS}
+
+
+def _shares(field: str) -> NDArray[np.float64]:
+    weights = np.array(_WEIGHTS.get(field, (1.0,) * len(_VALUES[field])))
+    return weights / weights.sum()
+
+
+def _place_rare_ids(
+    rng: np.random.Generator, ad_ids: NDArray[np.int64], counts: tuple[int, ...]
+) -> None:
+    """Put each rare ad id into so many rows."""
+    rare = np.repeat(np.arange(len(_AD_IDS), len(_AD_IDS) + len(counts)), counts)
+    ad_ids[rng.choice(len(ad_ids), len(rare), replace=False)] = rare
+
+
+def _logit(codes: Codes) -> NDArray[np.float64]:
+    """The true logit: base, single fields, pairs, and the rule of three; float64[N]."""
+    linear = sum(np.array(table)[codes[name]] for name, table in _LINEAR.items())
+    pairs = _site_by_ad()[codes["site"], codes["ad"]] + _hour_by_ad()[codes["hour"], codes["ad"]]
+    return _BASE + linear + _ad_id_effects()[codes["ad_id"]] + pairs + _rule_of_three(codes)
+
+
+def _rule_of_three(codes: Codes) -> NDArray[np.float64]:
+    """Long videos and live streams: welcome on the go at weekends and at a screen on workdays."""
+    on_the_go = np.isin(codes["device"], (0, 1))
+    weekend = codes["weekday"] >= _WEEKDAYS.index("Saturday")
+    welcome = np.where(
+        weekend,
+        np.where(on_the_go, _ON_THE_GO_AT_WEEKENDS, _PUT_OFF),
+        np.where(on_the_go, _PUT_OFF, _AT_A_SCREEN_ON_WORKDAYS),
+    )
+    return np.where(np.isin(codes["format"], (2, 3)), welcome, 0.0)
+
+
+@cache
+def _ad_id_effects() -> NDArray[np.float64]:
+    """float64[ad ids]; the rare ones have none."""
+    common = np.random.default_rng(_AD_ID_SEED).normal(0.0, _AD_ID_SPREAD, len(_AD_IDS))
+    return np.append(common, np.zeros(len(_RARE_AD_IDS)))
+
+
+@cache
+def _site_by_ad() -> NDArray[np.float64]:
+    """float64[sites, ads], centred."""
+    table = np.zeros((len(_SITES), len(_ADS)))
+    for ad, site in _SITE_OF_AD.items():
+        table[_SITES.index(site), _ADS.index(ad)] = _MATCH
+    return _centred(table, _shares("site"), _shares("ad"))
+
+
+@cache
+def _hour_by_ad() -> NDArray[np.float64]:
+    """float64[hours, ads], centred."""
+    table = np.zeros((24, len(_ADS)))
+    for ad, first, last, effect in _HOUR_EFFECTS:
+        table[first : last + 1, _ADS.index(ad)] = effect
+    return _centred(table, _shares("hour"), _shares("ad"))
+
+
+def _centred(
+    table: NDArray[np.float64], rows: NDArray[np.float64], columns: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """A table of pairs without what its rows and columns say alone, at these shares of both."""
+    row_means, column_means = table @ columns, rows @ table
+    return table - row_means[:, None] - column_means + rows @ table @ columns
+
+
+_COFFEE: Final = {
+    "hour": "08:00",
+    "weekday": "Tuesday",
+    "device": "phone",
+    "slot": "in text",
+    "format": "picture",
+    "site": "news",
+    "ad": "coffee",
+    "segment": "couples",
+    "region": "north",
+    "ad_id": "ad-01",
+}
+_KITCHENWARE: Final = {
+    "hour": "12:00",
+    "weekday": "Saturday",
+    "device": "laptop",
+    "slot": "in text",
+    "format": "long video",
+    "site": "recipes",
+    "ad": "kitchenware",
+    "segment": "couples",
+    "region": "north",
+    "ad_id": "ad-03",
+}
+PINNED: Final[tuple[PinnedImpression, ...]] = (
+    PinnedImpression(
+        "Coffee in the morning",
+        _COFFEE,
+        "Composed: two values that meet, coffee and eight o'clock.",
+    ),
+    PinnedImpression(
+        "Coffee in the evening",
+        {**_COFFEE, "hour": "20:00"},
+        "Composed: the same at 20:00; the pair turns round.",
+    ),
+    PinnedImpression(
+        "Kitchenware on a laptop",
+        _KITCHENWARE,
+        "Composed: the branches disagree; the ad matches the site, but a long video on a "
+        "laptop at the weekend puts people off.",
+    ),
+    PinnedImpression(
+        "Kitchenware on a phone",
+        {**_KITCHENWARE, "device": "phone"},
+        "Composed: one word changed, laptop to phone.",
+    ),
+)
