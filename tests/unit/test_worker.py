@@ -39,22 +39,23 @@ def eventually(holds: Callable[[], Any], seconds: float = 10.0) -> Any:
 def working(home: Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
     """A worker process with the kinds of work in worker_kinds; stopped at the end."""
     code = f"from tests.unit.worker_kinds import serve; serve({str(home)!r}, **{options!r})"
-    process = subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", code],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stderr=subprocess.PIPE,
-    )
+    with errors_of(home).open("wb") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", code],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stderr=errors,
+        )
     try:
         yield process
     finally:
         process.terminate()
-        try:
-            process.communicate(timeout=15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            raise
+        process.wait(timeout=15)
+
+
+def errors_of(home: Path) -> Path:
+    """What the newest worker of a home and its children have written to stderr."""
+    return home / "stderr"
 
 
 @pytest.fixture(scope="module")
@@ -376,9 +377,8 @@ def test_of_two_workers_on_one_home_one_works(tmp_path: Path) -> None:
     with working(tmp_path) as first:
         eventually(lambda: worker_alive(tmp_path))
         with working(tmp_path) as second:
-            _, stderr = second.communicate(timeout=10)
-            assert second.returncode != 0
-            assert f"Another worker (process {first.pid})" in stderr.decode()
+            assert second.wait(10) != 0
+            assert f"Another worker (process {first.pid})" in errors_of(tmp_path).read_text()
         assert first.poll() is None and worker_alive(tmp_path)
 
 
