@@ -13,6 +13,7 @@ from starlette.staticfiles import StaticFiles
 from deepfm import __version__
 from deepfm.config import Settings
 from deepfm.runs.worker import ensure_worker
+from deepfm.ui.upload import upload_routes
 
 
 async def health(_: Request) -> JSONResponse:
@@ -31,6 +32,7 @@ app = st.App(
     "deepfm/ui/main.py",
     routes=[
         Route("/healthz", health),
+        *upload_routes(),
         Mount("/assets", StaticFiles(directory=str(files("plotly") / "package_data"))),
     ],
     lifespan=lifespan,
