@@ -27,7 +27,6 @@ from deepfm.evaluation.curves import (
     roc,
     threshold_table,
 )
-from deepfm.evaluation.evaluate import Evaluation, evaluate, evaluate_scores, scores_of
 from deepfm.evaluation.figures import (
     Calibration,
     auc,
@@ -38,6 +37,7 @@ from deepfm.evaluation.figures import (
     platt,
     wilson_interval,
 )
+from deepfm.evaluation.run_figures import Evaluation, evaluate, evaluate_scores, scores_of
 
 __all__ = [
     "BestThreshold",

@@ -160,4 +160,5 @@ def wilson_interval(
     half_width = (
         NORMAL_95 / (1 + z2 / rows) * np.sqrt(rate * (1 - rate) / rows + z2 / (4 * rows**2))
     )
-    return np.maximum(0.0, centre - half_width), np.minimum(1.0, centre + half_width)
+    # With no or only clicks one end is the rate itself, but for rounding.
+    return np.clip(centre - half_width, 0.0, rate), np.clip(centre + half_width, rate, 1.0)

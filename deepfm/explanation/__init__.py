@@ -1,7 +1,7 @@
 """(TrainedModel, impression, reference) to why one impression got its score."""
 
-from deepfm.explanation.explain import Explanation, explain
-from deepfm.explanation.what_if import Change, WhatIf, best_change, what_if
+from deepfm.explanation.changes import Change, WhatIf, best_change, what_if
+from deepfm.explanation.reasons import Explanation, explain
 from deepfm.explanation.words import (
     Contributor,
     Span,

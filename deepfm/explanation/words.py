@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from deepfm.data.vocabulary import MISSING, RARE
-from deepfm.explanation.explain import Explanation
-from deepfm.explanation.what_if import Change
+from deepfm.explanation.changes import Change
+from deepfm.explanation.reasons import Explanation
 
 Emphasis = Literal["", "strong", "value", "linear", "pairwise", "deep"]
 Term = Literal["linear", "pairwise", "deep"]

@@ -21,7 +21,7 @@ from deepfm.trained.run_folder import VALUE, PartTable, RunConfig, RunFolder
 from deepfm.trained.weights import Float32s, Float64s, Ids, Weights, weights_from_tensors
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scores:
     """The terms of N rows of one part, with what happened; rows count from 0 in the part.
 
@@ -40,7 +40,7 @@ class Scores:
         return len(self.rows)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Impression:
     """One row kept with the run: ids int32[F], and the raw text of all columns of its file.
 
@@ -58,7 +58,7 @@ class Impression:
     truth: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainedModel:
     """A trained run, read from its folder; numpy only, safe to share between threads."""
 

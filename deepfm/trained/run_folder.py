@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, Final
 
 import numpy as np
@@ -60,11 +61,14 @@ _DAMAGE: Final = (
     AttributeError,
     EOFError,
     RecursionError,
+    MemoryError,
+    SyntaxError,
+    TokenError,
     pa.ArrowException,
     SafetensorError,
     DeepFMError,
 )
-"""What readers raise over bytes that are not what the name promises."""
+"""What readers raise over bytes that are not what the name promises; numpy tokenizes headers."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,7 @@ class Explanation:
 
     values: dict[str, str]
     seen_as: dict[str, str]
-    ids: Ids
+    ids: Ids = field(compare=False)
     part: str | None
     row: int | None
     label: float | None

@@ -1,5 +1,6 @@
 """One impression to the scores of its neighbours, in which one field has another value."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -93,7 +94,7 @@ class Change:
     field: str
     before: str
     after: str
-    ids: Ids
+    ids: Ids = dataclasses.field(compare=False)
     logit: float
     probability: float
     flips: bool
