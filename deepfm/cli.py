@@ -57,7 +57,7 @@ def inspect_verb(given: argparse.Namespace) -> dict[str, Any]:
 def prepare_verb(given: argparse.Namespace) -> dict[str, Any]:
     """A raw file to a dataset folder."""
     dataset = _prepare(given, Path(given.file), Path(given.out))
-    return {"dataset": str(dataset.folder), **dataset.summary()}
+    return {"dataset": str(dataset.folder), **dataset.summary().to_dict()}
 
 
 def train_verb(given: argparse.Namespace) -> dict[str, Any]:

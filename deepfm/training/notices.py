@@ -13,15 +13,20 @@ IDLE_SHARE = 0.01
 """A branch whose standard deviation is below this share of the logit's hardly varies."""
 WORSE_AFTER = 3
 """Epochs after the best one before a validation curve that has turned is spoken of."""
+WORSE_BY = 1.01
+"""And its loss must have risen by this factor: a flat curve has not turned."""
 
 
 def curve_notice(epochs: Sequence[Epoch]) -> Notice | None:
     """A validation curve that turned: after the first epoch, or later while training improved."""
-    if not epochs or epochs[-1].validation is None:
+    if not epochs:
         return None
     best = max((epoch.epoch for epoch in epochs if epoch.best), default=0)
     last = epochs[-1]
-    if not best or last.epoch - best < WORSE_AFTER:
+    if last.validation is None or not best or last.epoch - best < WORSE_AFTER:
+        return None
+    lowest = min(epoch.validation.loss for epoch in epochs if epoch.validation is not None)
+    if last.validation.loss < WORSE_BY * lowest:
         return None
     if best == 1:
         return Notice(

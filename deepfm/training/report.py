@@ -12,7 +12,6 @@ from torch import Tensor
 from deepfm import evaluation
 from deepfm.events import Event, Metrics, Notice, Point, TermMoments
 from deepfm.model import DeepFM
-from deepfm.terms import Terms
 from deepfm.training.rows import score
 
 POINT_SECONDS = 0.05
@@ -157,7 +156,7 @@ class Observer:
         rows = len(self._reference)
         pinned = np.stack(list(terms[rows:]), axis=1) if len(self._pinned) else ()
         return (
-            moments_of(terms[:rows]),
+            evaluation.moments_of(terms[:rows]),
             tuple((float(a), float(b), float(c)) for a, b, c in pinned),
         )
 
@@ -166,16 +165,6 @@ class Observer:
         if kind not in self._told:
             self._told.add(kind)
             self._on_event(Notice(kind, text))
-
-
-def moments_of(terms: Terms) -> TermMoments:
-    """Means and covariances of the three terms over the rows they were scored on."""
-    values = np.stack(list(terms)).astype(np.float64)
-    covariance = np.atleast_2d(np.cov(values, bias=True))
-    return TermMoments(
-        tuple(float(mean) for mean in values.mean(axis=1)),
-        tuple(tuple(float(cell) for cell in row) for row in covariance),
-    )
 
 
 def encode_pinned(

@@ -1,0 +1,119 @@
+"""Frappe to one honest table: LR, FM, DNN, Wide & Deep and DeepFM tuned with equal effort.
+
+python benchmarks/frappe.py FOLDER    (with valid.libsvm.gz and test.libsvm.gz)
+
+Each model gets the same trials, each one change to the preset real-data; validation AUC chooses
+one, and three seeds of it are measured on the test file. Prints a Markdown table and one JSON line.
+"""
+
+import argparse
+import json
+import platform
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from deepfm.config import PRESETS, TERM_SETS, ModelConfig, TrainConfig
+from deepfm.data.dataset import Dataset, prepare
+from deepfm.events import Epoch, Event, Finished
+from deepfm.training.loop import train
+
+SEEDS = (0, 1, 2)
+TRIALS: dict[str, dict[str, Any]] = {
+    "the preset": {},
+    "no embedding L2": {"embedding_l2": 0.0},
+    "embedding L2 0.003": {"embedding_l2": 0.003},
+    "learning rate 0.003": {"learning_rate": 0.003},
+    "factor size 32": {"num_factors": 32},
+    "MLP 128-64": {"mlp_dims": (128, 64)},
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One training: its figures on the test file, and the validation AUC that chose its epoch."""
+
+    validation_auc: float
+    result: Finished
+
+
+def main() -> None:
+    """Run all trials and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as scratch:
+        dataset = prepare(
+            folder / "valid.libsvm.gz",
+            folder / "test.libsvm.gz",
+            out=Path(scratch) / "dataset",
+            **PRESETS["real-data"].prepare,
+        )
+        rows = [measure(name, dataset, Path(scratch)) for name in TERM_SETS]
+    print_table(rows, time.perf_counter() - began)
+
+
+def measure(name: str, dataset: Dataset, scratch: Path) -> dict[str, Any]:
+    """One model: choose a trial on validation, then measure it with each seed."""
+    trials = {trial: run(name, dataset, changes, 0, scratch) for trial, changes in TRIALS.items()}
+    chosen = max(trials, key=lambda trial: trials[trial].validation_auc)
+    others = [run(name, dataset, TRIALS[chosen], seed, scratch) for seed in SEEDS[1:]]
+    outcomes = [trials[chosen], *others]
+    print(f"{name}: {chosen}", file=sys.stderr, flush=True)
+    return {
+        "model": name,
+        "chosen": chosen,
+        "auc": [outcome.result.auc for outcome in outcomes],
+        "log_loss": [outcome.result.log_loss for outcome in outcomes],
+        "log_loss_calibrated": [outcome.result.log_loss_calibrated for outcome in outcomes],
+        "seconds": fmean(outcome.result.seconds for outcome in outcomes),
+    }
+
+
+def run(name: str, dataset: Dataset, changes: dict[str, Any], seed: int, scratch: Path) -> Outcome:
+    """One training of one model."""
+    preset = PRESETS["real-data"]
+    values = {**preset.model, **preset.train, **changes, "terms": TERM_SETS[name], "seed": seed}
+    model_names = {setting.name for setting in ModelConfig.settings()}
+    model = {key: value for key, value in values.items() if key in model_names}
+    config = {key: value for key, value in values.items() if key not in model_names}
+    best = [0.0]
+
+    def watch(event: Event) -> None:
+        if isinstance(event, Epoch) and event.best and event.validation is not None:
+            best[0] = event.validation.auc or 0.0
+
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        trained = train(
+            dataset,
+            ModelConfig.from_dict(model),
+            TrainConfig.from_dict(config),
+            out=Path(folder) / "run",
+            on_event=watch,
+        )
+    return Outcome(best[0], trained.result)
+
+
+def print_table(rows: list[dict[str, Any]], seconds: float) -> None:
+    """The table as Markdown, and everything behind it as one JSON line."""
+    print(f"Frappe, {time.strftime('%Y-%m-%d')}, {platform.machine()}, mean ± spread of 3 seeds\n")
+    print("| model | chosen trial | test AUC | log loss | calibrated | seconds |")
+    print("|---|---|---|---|---|---|")
+    for row in rows:
+        figures = [
+            f"{fmean(row[key]):.4f} ± {stdev(row[key]):.4f}"
+            for key in ("auc", "log_loss", "log_loss_calibrated")
+        ]
+        print(
+            f"| {row['model']} | {row['chosen']} | {' | '.join(figures)} | {row['seconds']:.0f} |"
+        )
+    print(json.dumps({"benchmark": "frappe", "seconds": round(seconds), "models": rows}))
+
+
+if __name__ == "__main__":
+    main()
