@@ -1,0 +1,153 @@
+"""Several runs' histories to one chart of their curves and one table of their results."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from deepfm.charts.history import History, Metric, value_of
+from deepfm.charts.palette import (
+    RUN_COLOURS,
+    RUN_MARKERS,
+    TERM_LETTERS,
+    colour,
+    format_auc,
+    label,
+    line,
+    new_figure,
+    shortened,
+)
+from deepfm.charts.training.axes import epoch_range, spread_labels, value_range
+from deepfm.charts.training.curves import METRIC_NAMES, add_level
+
+MOST_RUNS: Final = len(RUN_COLOURS)
+COMPARISON_CAPTION: Final = (
+    "one line a run, after each epoch; each has its hue and mark, and its name at the line's end."
+)
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """One run in a comparison: its name for the reader, its terms, what it has said so far."""
+
+    name: str
+    terms: tuple[str, ...]
+    history: History
+    parameters: int | None = None
+
+
+def lamps(terms: Sequence[str]) -> str:
+    """The letters of the terms a model has: FM is "L P"."""
+    return " ".join(letter for term, letter in TERM_LETTERS.items() if term in terms)
+
+
+def comparison_figure(runs: Sequence[ComparedRun], metric: Metric = "auc") -> go.Figure:
+    """At most six runs' validation (else test, else train) curves by epoch."""
+    shown = list(runs[:MOST_RUNS])
+    figure = new_figure(
+        f"{METRIC_NAMES[metric]} by epoch, run by run",
+        x="epoch",
+        y=f"{_parts_in_words(shown)} {METRIC_NAMES[metric] if metric == 'auc' else metric}",
+        showlegend=False,
+        margin={"r": 150, "t": 12},
+        uirevision=metric,
+    )
+    for place, run in enumerate(shown):
+        figure.add_trace(_run_trace(run, place, metric))
+    best = _best_possible(shown) if metric == "auc" else None
+    values = [value for trace in figure.data for value in trace.y]
+    low, high = value_range([*values, *([best] if best is not None else [])], metric)
+    figure.update_xaxes(range=epoch_range([run.history for run in shown]), zeroline=False)
+    figure.update_yaxes(range=(low, high), zeroline=False)
+    if best is not None:
+        add_level(figure, best, f"best possible {best:.2f}")
+    _name_lines(figure, shown, (high - low) * 0.062)
+    return figure
+
+
+def _parts_in_words(runs: Sequence[ComparedRun]) -> str:
+    """ "validation", or "validation or test" where runs differ in what they can be judged by."""
+    return " or ".join(sorted({run.history.judged_by for run in runs}, reverse=True))
+
+
+def _best_possible(runs: Sequence[ComparedRun]) -> float | None:
+    """The level, where all runs that know one know the same."""
+    known = {
+        run.history.started.best_possible_auc
+        for run in runs
+        if run.history.started and run.history.started.best_possible_auc is not None
+    }
+    return known.pop() if len(known) == 1 else None
+
+
+def _run_trace(run: ComparedRun, place: int, metric: Metric) -> go.Scatter:
+    part = run.history.judged_by
+    positions, values = run.history.curve(metric, part)
+    name = label(shortened(run.name))
+    return go.Scatter(
+        x=positions,
+        y=values,
+        name=name,
+        mode="lines+markers",
+        line={**line("test"), "color": colour(RUN_COLOURS[place]), "dash": "solid"},
+        marker={"symbol": RUN_MARKERS[place], "size": 7, "color": colour(RUN_COLOURS[place])},
+        hovertemplate=f"{name}<br>{part} {metric} %{{y:.4f}} after epoch %{{x:g}}<extra></extra>",
+    )
+
+
+def _name_lines(figure: go.Figure, runs: Sequence[ComparedRun], gap: float) -> None:
+    """Each line's name right of the panel, at the height of its end, pushed apart if need be."""
+    ends = [(place, trace.y[-1]) for place, trace in enumerate(figure.data) if len(trace.y)]
+    heights = spread_labels([end for _, end in ends], gap)
+    for (place, end), height in zip(ends, heights, strict=True):
+        figure.add_annotation(
+            xref="paper",
+            x=1.0,
+            xshift=8,
+            y=height,
+            text=f"{label(shortened(runs[place].name, 16))} {end:.3f}",
+            showarrow=False,
+            xanchor="left",
+            font={"color": colour(RUN_COLOURS[place]), "size": 12},
+        )
+
+
+def comparison_finding(runs: Sequence[ComparedRun]) -> str:
+    """Which run stands highest, in one sentence."""
+    ends = []
+    for run in runs:
+        _, values = run.history.curve("auc", run.history.judged_by)
+        if values:
+            ends.append((max(values), run))
+    if not ends:
+        return "No run has finished an epoch yet."
+    best, run = max(ends, key=lambda end: end[0])
+    part = run.history.judged_by
+    return f"{run.name} reaches the highest {part} AUC, {format_auc(best)}, of {len(ends)} runs."
+
+
+def compared_runs_table(runs: Sequence[ComparedRun]) -> pd.DataFrame:
+    """One row a run: lamps, AUC and loss of its best epoch (else the last), epochs, seconds."""
+    return pd.DataFrame([_table_row(run) for run in runs])
+
+
+def _table_row(run: ComparedRun) -> dict[str, object]:
+    history = run.history
+    epoch = history.best or (history.epochs[-1] if history.epochs else None)
+    metrics = None
+    if epoch is not None:
+        metrics = epoch.validation or epoch.test or epoch.train
+    latest = history.latest
+    return {
+        "model": run.name,
+        "terms": lamps(run.terms),
+        "AUC": value_of(metrics, "auc"),
+        "log loss": value_of(metrics, "loss"),
+        "accuracy": value_of(metrics, "accuracy"),
+        "best epoch": epoch.epoch if epoch else None,
+        "epochs": len(history.epochs) if not history.epochs else history.epochs[-1].epoch,
+        "parameters": history.started.parameters if history.started else run.parameters,
+        "seconds": latest.seconds if latest else None,
+    }

@@ -1,0 +1,240 @@
+"""One run's history to its learning curves: two metrics side by side, within and by epoch."""
+
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from deepfm.charts.history import History, Metric, Part, curve, metrics_of, value_of
+from deepfm.charts.palette import colour, format_auc, line
+from deepfm.charts.training.axes import epoch_range, value_range
+from deepfm.events import Epoch, Point
+
+Detail = Literal["within epochs", "by epoch"]
+
+PARTS: Final[tuple[Part, ...]] = ("train", "validation", "test")
+METRIC_NAMES: Final[dict[Metric, str]] = {"loss": "Loss", "accuracy": "Accuracy", "auc": "AUC"}
+_AXIS_TITLES: Final[dict[Metric, str]] = {
+    "loss": "loss (mean log loss)",
+    "accuracy": "accuracy (share of rows)",
+    "auc": "AUC",
+}
+_LEGEND: Final[dict[Part, str]] = {
+    "train": "train: running mean in training mode",
+    "validation": "validation: in evaluation mode",
+    "test": "test: in evaluation mode",
+}
+MARKED_UP_TO: Final = 40
+"""Epochs up to which each end of an epoch has a mark of its own."""
+SAMPLES_AN_EPOCH: Final = 3
+"""Looks at the validation sample in one epoch from which they are worth a line of their own."""
+CURVES_CAPTION: Final = (
+    "down is better for loss, up for AUC and accuracy. Watch the dashed validation line: where it "
+    "turns while the train line goes on, the model begins to learn the training rows by heart."
+)
+
+
+def curves_figure(
+    history: History,
+    metrics: Sequence[Metric] = ("loss", "auc"),
+    detail: Detail = "within epochs",
+    majority: float | None = None,
+) -> go.Figure:
+    """Train, validation and test by epoch, one panel a metric.
+
+    detail     "within epochs" has the points between the ends of epochs too
+    majority   accuracy of always guessing the commoner label, where it is known
+    """
+    figure = make_subplots(rows=1, cols=len(metrics), horizontal_spacing=0.12)
+    figure.update_layout(
+        template="deepfm",
+        title={"text": "How well it predicts, as it learns"},
+        hovermode="x unified",
+        uirevision=",".join(metrics),
+    )
+    for column, metric in enumerate(metrics, start=1):
+        _add_panel(figure, column, history, metric, detail, majority)
+    return figure
+
+
+def _add_panel(
+    figure: go.Figure,
+    column: int,
+    history: History,
+    metric: Metric,
+    detail: Detail,
+    majority: float | None,
+) -> None:
+    traces = _traces(history, metric, detail)
+    for trace in traces:
+        figure.add_trace(trace.update(showlegend=column == 1), row=1, col=column)
+    levels = _levels(history, metric, majority)
+    shown = [value for trace in traces for value in trace.y] + [level for level, _ in levels]
+    figure.update_xaxes(
+        range=epoch_range([history]), title_text="epoch", zeroline=False, row=1, col=column
+    )
+    figure.update_yaxes(
+        range=value_range(shown, metric),
+        title_text=_AXIS_TITLES[metric],
+        zeroline=False,
+        row=1,
+        col=column,
+    )
+    for level, words in levels:
+        add_level(figure, level, words, column)
+
+
+def _levels(history: History, metric: Metric, majority: float | None) -> list[tuple[float, str]]:
+    """Levels to compare a metric's curves with, and what they are."""
+    best = history.started.best_possible_auc if history.started else None
+    if metric == "auc" and best is not None:
+        return [(best, f"best possible {best:.2f}")]
+    if metric == "accuracy" and majority is not None:
+        return [(majority, f"always the commoner label {majority:.2f}")]
+    return []
+
+
+def add_level(figure: go.Figure, level: float, words: str, column: int = 1) -> None:
+    """A thin line of long dashes across one panel, named at its left end."""
+    axis = "" if column == 1 else str(column)
+    style = line("best possible")
+    figure.add_shape(
+        type="line",
+        xref=f"x{axis} domain",
+        yref=f"y{axis}",
+        x0=0,
+        x1=1,
+        y0=level,
+        y1=level,
+        line=style,
+    )
+    figure.add_annotation(
+        xref=f"x{axis} domain",
+        yref=f"y{axis}",
+        x=0.01,
+        y=level,
+        text=words,
+        showarrow=False,
+        xanchor="left",
+        yanchor="bottom",
+        font={"size": 12, "color": colour("muted")},
+    )
+
+
+def _traces(history: History, metric: Metric, detail: Detail) -> list[go.Scatter]:
+    traces = []
+    if detail == "within epochs":
+        train = curve(_train_observations(history), metric, "train")
+        traces.append(_trace(train, "train", metric, marked=False))
+        traces += _sample_trace(history, metric)
+    else:
+        traces.append(_trace(history.curve(metric, "train"), "train", metric, marked=True))
+    for part in PARTS[1:]:
+        values = history.curve(metric, part)
+        if values[0]:
+            traces.append(_trace(values, part, metric, marked=True))
+    return [*traces, *_kept_trace(history, metric)]
+
+
+def _train_observations(history: History) -> list[Point | Epoch]:
+    """Points, and the running mean of an epoch only where it had no point: it would lag behind."""
+    with_points = {int(point.epoch) for point in history.points}
+    return [
+        each
+        for each in history.observations
+        if isinstance(each, Point) or each.epoch - 1 not in with_points
+    ]
+
+
+def _trace(
+    values: tuple[list[float], list[float]], part: Part, metric: Metric, marked: bool
+) -> go.Scatter:
+    positions, heights = values
+    marks = marked and len(positions) <= MARKED_UP_TO
+    return go.Scatter(
+        x=positions,
+        y=heights,
+        name=_LEGEND[part],
+        legendgroup=part,
+        mode="lines+markers" if marks else "lines",
+        line=line(part, "accent"),
+        marker={"size": 6 if part != "train" else 4, "color": colour("accent")},
+        hovertemplate=f"{part} %{{y:.4f}}<extra></extra>",
+    )
+
+
+def _sample_trace(history: History, metric: Metric) -> list[go.Scatter]:
+    """The validation sample within epochs, where an epoch is long enough to want it."""
+    positions, heights = curve(history.points, metric, "validation")
+    if len(positions) < SAMPLES_AN_EPOCH * max(1, len(history.epochs)):
+        return []
+    return [
+        go.Scatter(
+            x=positions,
+            y=heights,
+            name="validation: a sample of it, within the epoch",
+            legendgroup="sample",
+            mode="lines",
+            line={"color": colour("accent", 0.55), "width": 1.5, "dash": "dash"},
+            hovertemplate="validation sample %{y:.4f}<extra></extra>",
+        )
+    ]
+
+
+def _kept_trace(history: History, metric: Metric) -> list[go.Scatter]:
+    """A ring round the epoch whose weights are kept."""
+    value = value_of(history.best.validation, metric) if history.best else None
+    if history.best is None or value is None:
+        return []
+    words = "epoch kept" if history.finished else "best epoch so far"
+    return [
+        go.Scatter(
+            x=[history.best.epoch],
+            y=[value],
+            name=words,
+            legendgroup="kept",
+            mode="markers",
+            marker={
+                "size": 15,
+                "symbol": "circle-open",
+                "color": colour("text"),
+                "line": {"width": 2},
+            },
+            hovertemplate=f"{words}: {history.best.epoch}<extra></extra>",
+        )
+    ]
+
+
+def curves_finding(history: History) -> str:
+    """What the curves show, in one sentence, for those who cannot see them."""
+    if not history.epochs:
+        return "No epoch has ended yet."
+    last, part = history.epochs[-1], history.judged_by
+    metrics = metrics_of(last, part)
+    words = f"After epoch {last.epoch}, train loss is {last.train.loss:.4f}"
+    if part != "train" and metrics is not None:
+        words += f" and {part} loss {metrics.loss:.4f}, {part} AUC {format_auc(metrics.auc)}"
+    if history.best is not None:
+        words += f"; the best epoch so far is {history.best.epoch}"
+    return words + "."
+
+
+def curves_table(history: History) -> pd.DataFrame:
+    """One row an end of an epoch, every figure of every part."""
+    return pd.DataFrame([_table_row(epoch) for epoch in history.epochs])
+
+
+def _table_row(epoch: Epoch) -> dict[str, Any]:
+    row: dict[str, Any] = {"epoch": epoch.epoch, "seconds": epoch.seconds}
+    for part in PARTS:
+        metrics = metrics_of(epoch, part)
+        for metric in METRIC_NAMES:
+            row[f"{part} {metric}"] = value_of(metrics, metric)
+    return {
+        **row,
+        "examples per second": epoch.examples_per_second,
+        "step examples per second": epoch.step_examples_per_second,
+        "best so far": epoch.best,
+    }

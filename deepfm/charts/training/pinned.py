@@ -1,0 +1,153 @@
+"""A pinned impression's three terms, as a run learns, to three bars that grow from zero."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import plotly.graph_objects as go
+
+from deepfm.charts.history import History
+from deepfm.charts.palette import (
+    TERM_LETTERS,
+    colour,
+    format_logit,
+    format_probability,
+    new_figure,
+    signed_arrow,
+    term_marker,
+)
+from deepfm.charts.training.axes import symmetric_range
+from deepfm.events import Epoch, Point
+from deepfm.terms import TERM_NAMES, sigmoid
+
+PINNED_CAPTION: Final = (
+    "each bar is one term minus its mean over the reference rows: right raises the score above "
+    "that of a typical impression, left lowers it."
+)
+
+
+@dataclass(frozen=True)
+class PinnedBars:
+    """One pinned impression at one position of the training.
+
+    centred      linear, pairwise, deep minus their means over the reference (logit)
+    probability  of a click, as the model says then
+    """
+
+    epoch: float
+    centred: tuple[float, float, float]
+    probability: float
+
+
+NOT_YET: Final = PinnedBars(0.0, (0.0, 0.0, 0.0), float("nan"))
+"""Before the first observation: every bar is zero."""
+
+
+def pinned_bars(observation: Point | Epoch | None, place: int) -> PinnedBars:
+    """Pinned impression number `place` as an observation saw it."""
+    if observation is None or observation.moments is None or place >= len(observation.pinned):
+        return NOT_YET
+    raw = observation.pinned[place]
+    linear, pairwise, deep = (
+        term - mean for term, mean in zip(raw, observation.moments.mean, strict=True)
+    )
+    probability = float(sigmoid(np.asarray(sum(raw), dtype=np.float64)))
+    return PinnedBars(float(observation.epoch), (linear, pairwise, deep), probability)
+
+
+def pinned_range(history: History, places: int) -> float:
+    """One half width for the bars of all pinned impressions, over all of the training so far."""
+    return symmetric_range(
+        term
+        for observation in history.observations
+        for place in range(places)
+        for term in pinned_bars(observation, place).centred
+    )
+
+
+def pinned_figure(
+    bars: PinnedBars,
+    half_width: float,
+    terms: Sequence[str] = TERM_NAMES,
+    truth: float | None = None,
+) -> go.Figure:
+    """The bars of the model's `terms`, first term on top, and the model's probability above."""
+    figure = new_figure("", showlegend=False, margin={"l": 8, "r": 8, "t": 26, "b": 4}, bargap=0.28)
+    figure.update_layout(**pinned_layout(bars, truth))
+    shown = [(TERM_NAMES.index(term), term) for term in TERM_NAMES if term in terms]
+    for place, term in shown:
+        figure.add_trace(_bar(bars.centred[place], term))
+    figure.update_xaxes(
+        range=(-1.45 * half_width, 1.45 * half_width),
+        showgrid=False,
+        showticklabels=False,
+        zeroline=True,
+        fixedrange=True,
+    )
+    figure.update_yaxes(
+        categoryorder="array",
+        categoryarray=[_name(term) for _, term in reversed(shown)],
+        fixedrange=True,
+        showgrid=False,
+        tickfont={"color": colour("text"), "size": 12},
+    )
+    return figure
+
+
+def _name(term: str) -> str:
+    return f"{TERM_LETTERS[term]} {term}"
+
+
+def _bar(value: float, term: str) -> go.Bar:
+    return go.Bar(
+        x=[value],
+        y=[_name(term)],
+        name=term,
+        orientation="h",
+        width=0.72,
+        marker=term_marker(term),
+        text=[bar_text(value)],
+        textposition="outside",
+        textangle=0,
+        cliponaxis=False,
+        textfont={"color": colour("text"), "size": 12},
+        hovertemplate=f"{term} {format_logit(value)} (logit)<extra></extra>",
+    )
+
+
+def bar_text(value: float) -> str:
+    """The number at a bar's end, with an arrow for its direction."""
+    return f"{signed_arrow(value)} {format_logit(value)}".strip()
+
+
+def pinned_layout(bars: PinnedBars, truth: float | None) -> dict[str, object]:
+    """The words above the bars: what the model says, and the truth where it is known."""
+    known = "" if truth is None else f" · truth {format_probability(truth, 0)}"
+    return {
+        "annotations": [
+            {
+                "text": f"model <b>{format_probability(bars.probability, 0)}</b>{known}",
+                "showarrow": False,
+                "xref": "paper",
+                "yref": "paper",
+                "x": 0.0,
+                "y": 1.0,
+                "xanchor": "left",
+                "yanchor": "bottom",
+                "font": {"size": 13, "color": colour("text")},
+            }
+        ]
+    }
+
+
+def pinned_finding(words: str, bars: PinnedBars, truth: float | None) -> str:
+    """One pinned impression in one sentence."""
+    if bars is NOT_YET:
+        return f"{words}: not scored yet."
+    terms = ", ".join(
+        f"{term} {format_logit(value)}"
+        for term, value in zip(TERM_NAMES, bars.centred, strict=True)
+    )
+    known = "" if truth is None else f", the truth {format_probability(truth, 0)}"
+    return f"{words}: the model says {format_probability(bars.probability, 0)}{known}; {terms}."

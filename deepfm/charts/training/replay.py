@@ -1,0 +1,129 @@
+"""A trained run's history to frames that take its charts back through the training."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import plotly.graph_objects as go
+
+from deepfm.charts.history import History, metrics_of
+from deepfm.charts.palette import colour, format_auc, format_duration, format_loss
+from deepfm.charts.training.pinned import PinnedBars, bar_text, pinned_bars, pinned_layout
+from deepfm.events import Epoch, Point
+from deepfm.terms import TERM_NAMES
+
+MOST_FRAMES: Final = 120
+
+
+@dataclass(frozen=True)
+class Replay:
+    """The moments of a training that a slider steps through, from its start to its end.
+
+    moments    None is the moment before the first step
+    readouts   what each moment says in words
+    """
+
+    moments: tuple[Point | Epoch | None, ...]
+    readouts: tuple[str, ...]
+
+    @property
+    def positions(self) -> tuple[float, ...]:
+        """Epochs trained at each moment."""
+        return tuple(float(moment.epoch) if moment else 0.0 for moment in self.moments)
+
+
+def replay_of(history: History) -> Replay:
+    """At most `MOST_FRAMES` moments, evenly over the observations; the last is always there."""
+    seen = [each for each in history.observations if each.moments is not None]
+    stride = max(1, -(-len(seen) // MOST_FRAMES))
+    chosen: list[Point | Epoch | None] = [None, *seen[::-stride][::-1]]
+    return Replay(tuple(chosen), tuple(_readout(history, moment) for moment in chosen))
+
+
+def _readout(history: History, moment: Point | Epoch | None) -> str:
+    if moment is None:
+        return "Before the first step"
+    part = history.judged_by
+    # The figures of the part that is judged stand until the next end of an epoch.
+    judged = [epoch for epoch in history.epochs if epoch.epoch <= moment.epoch]
+    metrics = metrics_of(judged[-1], part) if judged else None
+    words = f"Epoch {moment.epoch:.2f} · {format_duration(moment.seconds)}"
+    words += f" · train loss {format_loss(moment.train.loss)}"
+    if metrics is not None and part != "train":
+        words += f" · {part} AUC {format_auc(metrics.auc)}"
+    return words
+
+
+def with_curtain(figure: go.Figure, replay: Replay, panels: int = 1) -> go.Figure:
+    """The figure with frames in which a curtain covers, in each panel, what came later."""
+    standing = [shape.to_plotly_json() for shape in figure.layout.shapes]
+    figure.frames = [
+        go.Frame(
+            name=str(number),
+            data=[],
+            traces=[],
+            layout={"shapes": [*_curtains(position, panels), *standing]},
+        )
+        for number, position in enumerate(replay.positions)
+    ]
+    return figure
+
+
+def _curtains(position: float, panels: int) -> list[dict[str, Any]]:
+    shapes: list[dict[str, Any]] = []
+    for panel in range(1, panels + 1):
+        axis = "" if panel == 1 else str(panel)
+        shapes += [
+            {
+                "type": "rect",
+                "layer": "above",
+                "xref": f"x{axis}",
+                "yref": f"y{axis} domain",
+                "x0": position,
+                "x1": 1e6,
+                "y0": 0,
+                "y1": 1,
+                "fillcolor": colour("ground", 0.84),
+                "line": {"width": 0},
+            },
+            {
+                "type": "line",
+                "layer": "above",
+                "xref": f"x{axis}",
+                "yref": f"y{axis} domain",
+                "x0": position,
+                "x1": position,
+                "y0": 0,
+                "y1": 1,
+                "line": {"width": 1.5, "color": colour("text")},
+            },
+        ]
+    return shapes
+
+
+def with_pinned_frames(
+    figure: go.Figure,
+    replay: Replay,
+    place: int,
+    terms: Sequence[str] = TERM_NAMES,
+    truth: float | None = None,
+) -> go.Figure:
+    """The bars of pinned impression number `place` with one frame a moment of the replay."""
+    shown = [TERM_NAMES.index(term) for term in TERM_NAMES if term in terms]
+    figure.frames = [
+        _bars_frame(number, pinned_bars(moment, place), shown, truth)
+        for number, moment in enumerate(replay.moments)
+    ]
+    return figure
+
+
+def _bars_frame(
+    number: int, bars: PinnedBars, shown: Sequence[int], truth: float | None
+) -> go.Frame:
+    values = [bars.centred[place] for place in shown]
+    return go.Frame(
+        name=str(number),
+        data=[{"type": "bar", "x": [value], "text": [bar_text(value)]} for value in values],
+        traces=list(range(len(shown))),
+        layout=pinned_layout(bars, truth),
+    )

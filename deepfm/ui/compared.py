@@ -1,0 +1,143 @@
+"""A group of runs to one chart, one table, and a stop for all of them."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from deepfm.charts.history import Metric
+from deepfm.charts.training.comparison import (
+    COMPARISON_CAPTION,
+    MOST_RUNS,
+    ComparedRun,
+    compared_runs_table,
+    comparison_figure,
+    comparison_finding,
+)
+from deepfm.charts.training.curves import METRIC_NAMES
+from deepfm.terms import TERM_NAMES
+from deepfm.ui import feed, links, state
+from deepfm.ui.plot import plot
+from deepfm.ui.text import plain
+from deepfm.ui.watching import LIVE, STATE_WORDS
+
+if TYPE_CHECKING:
+    from deepfm.runs.store import RunRow
+
+COMPARED_METRIC: Final = "compared_metric"
+
+
+def watch_group(group_id: str) -> None:
+    """Show a group's curves and results, drawn again as long as one of its runs goes on."""
+    rows = _rows(group_id)
+    interval = None if all(row.ended for row in rows) else LIVE
+    st.fragment(_group, run_every=interval)(group_id, interval)
+
+
+def _rows(group_id: str) -> list["RunRow"]:
+    store = state.store()
+    return [store.run(run_id) for run_id in store.group(group_id).runs]
+
+
+def _group(group_id: str, interval: float | None) -> None:
+    rows = _rows(group_id)
+    if all(row.ended for row in rows) != (interval is None):
+        st.rerun()
+    with st.container(
+        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
+    ):
+        with st.container(width="content", gap=None):
+            st.markdown(f"**{plain(rows[0].group_name)}**")
+            st.caption(plain(_progress_in_words(rows)))
+        if interval is not None:
+            _stop_all_button(rows)
+    compare(rows, key="group")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption("Open one:", width="content")
+        for row in rows:
+            links.link("train", row.name, run=row.id, icon=":material/show_chart:")
+
+
+def _progress_in_words(rows: Sequence["RunRow"]) -> str:
+    """ "FM is training; 1 of 5 done"."""
+    done = sum(row.ended for row in rows)
+    now = [row.name for row in rows if row.state == "training"]
+    if done == len(rows):
+        bad = [f"{row.name} {STATE_WORDS[row.state]}" for row in rows if row.state != "finished"]
+        return "all done" + (f"; {', '.join(bad)}" if bad else "")
+    return f"{', '.join(now)} is training; " * bool(now) + f"{done} of {len(rows)} done"
+
+
+def _stop_all_button(rows: Sequence["RunRow"]) -> None:
+    stopping = all(row.ended or row.wanted == "stop" for row in rows)
+    st.button(
+        "Stopping…" if stopping else "Stop all",
+        key="group_stop",
+        icon=":material/stop_circle:",
+        disabled=stopping,
+        on_click=_stop_all,
+        args=([row.id for row in rows],),
+    )
+
+
+def _stop_all(run_ids: Sequence[str]) -> None:
+    # The last first: otherwise the worker takes the next one while we stop the one before.
+    for run_id in reversed(run_ids):
+        state.store().request_stop(run_id)
+
+
+def compare(rows: Sequence["RunRow"], *, key: str) -> None:
+    """The curves of several runs in one chart, and their results in one table."""
+    read = [feed.history(row.id) for row in rows]
+    runs = [
+        ComparedRun(row.name, tuple(row.model.get("terms", TERM_NAMES)), history)
+        for row, (_, history) in zip(rows, read, strict=True)
+    ]
+    metrics: list[Metric] = ["auc", "loss", "accuracy"]
+    metric = st.segmented_control(
+        "Curve",
+        metrics,
+        format_func=lambda name: METRIC_NAMES[name],
+        default="auc",
+        required=True,
+        key=f"{key}_{COMPARED_METRIC}",
+        label_visibility="collapsed",
+    )
+    names = tuple((row.id, row.name, cursor) for row, (cursor, _) in zip(rows, read, strict=True))
+    plot(
+        _figure(names, metric or "auc", runs),
+        key=f"{key}_curves",
+        height=340,
+        caption=COMPARISON_CAPTION
+        + (f" The first {MOST_RUNS} of {len(rows)} runs." if len(rows) > MOST_RUNS else ""),
+        alt=comparison_finding(runs),
+    )
+    show_results(compared_runs_table(runs), key=f"{key}_table")
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _figure(
+    names: tuple[tuple[str, str, int], ...], metric: Metric, _runs: Sequence[ComparedRun]
+) -> go.Figure:
+    """One figure for all who watch; not to be changed. names: id, name, cursor of each run."""
+    return comparison_figure(_runs, metric)
+
+
+def show_results(table: pd.DataFrame, *, key: str) -> None:
+    """One row a run; figures with the digits that the rest of the app gives them."""
+    config = st.column_config
+    st.dataframe(
+        table,
+        key=key,
+        hide_index=True,
+        column_config={
+            "AUC": config.NumberColumn(format="%.4f"),
+            "log loss": config.NumberColumn(format="%.4f"),
+            "accuracy": config.NumberColumn(format="%.4f"),
+            "parameters": config.NumberColumn(format="localized"),
+            "seconds": config.NumberColumn(format="%.1f"),
+            "terms": config.TextColumn(help="L linear, P pairwise, D deep"),
+        },
+    )

@@ -1,0 +1,142 @@
+"""A model and a dataset to what training will cost: parameters, memory, about how long."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+from typing import TYPE_CHECKING, Final
+
+from deepfm.config import ModelConfig, Settings, TrainConfig, parameter_count
+from deepfm.errors import ConfigError, DeepFMError
+from deepfm.ui import state
+
+if TYPE_CHECKING:
+    from deepfm.data.dataset import Dataset
+    from deepfm.runs.store import RunRow
+
+BYTES_A_PARAMETER: Final = 20
+"""Weight, gradient, two moments of Adam and a copy of the best weights, float32 each."""
+ROUGH_RATE: Final = 3e9
+"""Multiply-adds a second of one CPU core, where no run has been measured yet."""
+EVALUATION_COST: Final = 0.4
+"""Scoring a row costs this share of training on it."""
+SIMILAR: Final = 4.0
+"""A run is of similar size if its work per row is within this factor."""
+RUNS_LOOKED_AT: Final = 8
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a dataset is, as far as training costs go."""
+
+    train_rows: int
+    scored_rows: int
+    features: int
+    fields: int
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a training will cost. measured: the time comes of runs that were trained here."""
+
+    parameters: int
+    memory_bytes: float
+    seconds: float
+    measured: bool
+
+
+def size_of(dataset: "Dataset") -> Size:
+    """Rows of the parts, features and fields."""
+    rows = {name: len(part) for name, part in dataset.parts.items()}
+    return Size(
+        rows["train"],
+        sum(count for name, count in rows.items() if name != "train"),
+        dataset.vocabulary.num_features,
+        len(dataset.fields),
+    )
+
+
+def work_per_row(size: Size, model: ModelConfig, train: TrainConfig) -> float:
+    """About how many multiply-adds one training row costs: network, tables, optimiser."""
+    network = 0
+    if "deep" in model.terms:
+        widths = (size.fields * model.num_factors, *model.mlp_dims, 1)
+        network = sum(before * after for before, after in pairwise(widths))
+    tables = size.fields * (model.num_factors + 1)
+    # Adam moves every parameter once a step, some ten operations each; a step has its own cost.
+    step = 10 * parameter_count(size.features, size.fields, model) + 2_000_000
+    return 3 * network + 12 * tables + step / min(train.batch_size, size.train_rows)
+
+
+def expected(
+    size: Size, model: ModelConfig, train: TrainConfig, rates: Iterable[float] = ()
+) -> Expected:
+    """Parameters, memory and time of a training.
+
+    rates   multiply-adds a second of similar runs, see `measured_rates`
+    """
+    parameters = parameter_count(size.features, size.fields, model)
+    measured = list(rates)
+    rate = median(measured) if measured else ROUGH_RATE
+    rows = train.epochs * (size.train_rows + EVALUATION_COST * size.scored_rows)
+    activations = 12 * min(train.batch_size, size.train_rows) * size.fields * model.num_factors
+    return Expected(
+        parameters,
+        BYTES_A_PARAMETER * parameters + activations,
+        rows * work_per_row(size, model, train) / rate,
+        bool(measured),
+    )
+
+
+def measured_rates(size: Size, model: ModelConfig, train: TrainConfig) -> list[float]:
+    """Multiply-adds a second of the newest finished runs whose rows cost about as much."""
+    work = work_per_row(size, model, train)
+    rates = []
+    for row in state.store().runs(states=("finished",), limit=RUNS_LOOKED_AT):
+        known = _work_and_speed(row)
+        if known is None or not 1 / SIMILAR <= known[0] / work <= SIMILAR:
+            continue
+        if row.train.get("device", "auto") == train.device:
+            rates.append(known[0] * known[1])
+    return rates
+
+
+def _work_and_speed(row: "RunRow") -> tuple[float, float] | None:
+    """Work per row and rows a second of a finished run; None where its dataset is gone."""
+    try:
+        size = size_of(state.dataset(row.fingerprint))
+        model, train = ModelConfig.from_dict(row.model), TrainConfig.from_dict(row.train)
+    except DeepFMError:
+        return None
+    speed = float((row.result or {}).get("examples_per_second") or 0.0)
+    return (work_per_row(size, model, train), speed) if speed > 0 else None
+
+
+def check_fits(size: Size, model: ModelConfig, settings: Settings) -> None:
+    """ConfigError, in the name of the setting to lower, where the model cannot fit here."""
+    count = parameter_count(size.features, size.fields, model)
+    needed, there = count * BYTES_A_PARAMETER, machine_memory()
+    if count <= settings.max_parameters and needed <= there:
+        return
+    tables = parameter_count(
+        size.features, size.fields, model.with_values(terms=("linear", "pairwise"))
+    )
+    name = "num_factors" if tables * 2 >= count else "mlp_dims"
+    label = ModelConfig.setting(name).label
+    limit = (
+        f"at most {settings.max_parameters:,} parameters are allowed here"
+        if count > settings.max_parameters
+        else f"this machine has {there / 2**30:.1f} GiB"
+    )
+    raise ConfigError(
+        f"{label}: the model would have {count:,} parameters and need about "
+        f"{needed / 2**30:.1f} GiB to train; {limit}. Lower it."
+    )
+
+
+def machine_memory() -> int:
+    """Bytes of memory of this machine; without limit where the system does not say."""
+    if not hasattr(os, "sysconf"):
+        return 2**63
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

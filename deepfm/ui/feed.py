@@ -1,0 +1,48 @@
+"""A run's events in the store to its history, read once for everybody who watches."""
+
+import threading
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from deepfm.charts.history import History, HistoryBuilder
+from deepfm.ui import state
+
+if TYPE_CHECKING:
+    from deepfm.runs.store import Store
+
+PAGE: int = 2_000
+"""Events read at once."""
+
+
+class Feed:
+    """One run's history so far. Twenty people who watch read each event once between them."""
+
+    def __init__(self, run_id: str) -> None:
+        self._run_id = run_id
+        self._guard = threading.Lock()
+        self._builder = HistoryBuilder()
+        self._cursor = 0
+        self._history = History()
+
+    def read(self, store: "Store") -> tuple[int, History]:
+        """The cursor of the newest event, and the history up to it."""
+        with self._guard:
+            before = self._cursor
+            while events := store.events(self._run_id, after=self._cursor, limit=PAGE):
+                for cursor, event in events:
+                    self._builder.add(event)
+                    self._cursor = cursor
+            if self._cursor > before:
+                self._history = self._builder.history()
+            return self._cursor, self._history
+
+
+def history(run_id: str) -> tuple[int, History]:
+    """(cursor of the newest event, history) of a run in the store."""
+    return _feed(run_id, str(state.home())).read(state.store())
+
+
+@st.cache_resource(show_spinner=False, max_entries=200)
+def _feed(run_id: str, home: str) -> Feed:
+    return Feed(run_id)

@@ -1,0 +1,181 @@
+"""Settings to form fields: label, help and bounds from the setting, its value in the address.
+
+What was typed is kept as text until it can be used: a mistake stands at its field in one
+sentence, and nothing typed is lost, neither by the mistake nor by visiting another page.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import streamlit as st
+
+from deepfm.charts.palette import TERM_LETTERS
+from deepfm.config import TERM_SETS, Setting, model_name
+from deepfm.errors import ConfigError
+from deepfm.ui.text import plain
+
+
+@dataclass
+class SettingsForm:
+    """The fields of one form.
+
+    name       names its session keys
+    defaults   the values that stand in fields nobody touched, and are left out of the address
+    values     what the fields hold, as far as it is free of mistakes
+    mistakes   setting to the sentence about what was typed
+    """
+
+    name: str
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+    mistakes: dict[str, str] = field(default_factory=dict)
+
+    def key(self, setting: str) -> str:
+        """The session key of a setting's widget."""
+        return f"{self.name}_{setting}"
+
+    @property
+    def drafts(self) -> dict[str, str]:
+        """Setting to typed text, where it was touched; unlike a widget it outlives the page."""
+        drafts: dict[str, str] = st.session_state.setdefault(f"{self.name}_drafts", {})
+        return drafts
+
+    def enter(self, names: Iterable[str]) -> None:
+        """When the page is entered by an address that names settings, it names all of them.
+
+        Only then: the address that comes with a later run may be older than what was typed.
+        """
+        known = list(names)
+        if any(self.key(name) in st.session_state for name in known):
+            return
+        addressed = {name: st.query_params[name] for name in known if name in st.query_params}
+        if addressed:
+            self.drafts.clear()
+            self.drafts.update(addressed)
+
+    def show(self, setting: Setting) -> None:
+        """The field of a setting that was read, and under it the sentence about its mistake."""
+        start = _widget_value(setting, self.text(setting))
+        st.session_state.setdefault(self.key(setting.name), start)
+        _SHOW[setting.kind](self, setting)
+        if setting.name in self.mistakes:
+            mistake(self.mistakes[setting.name])
+
+    def read(self, setting: Setting) -> None:
+        """A setting's value or mistake from what was typed, and its place in the address."""
+        text = self.text(setting)
+        self._to_address(setting, text)
+        try:
+            self.values[setting.name] = setting.parse(text)
+        except ConfigError as error:
+            self.mistakes[setting.name] = str(error)
+
+    def text(self, setting: Setting) -> str:
+        """What was typed, else the default."""
+        return self.drafts.get(setting.name, self._default(setting))
+
+    def put(self, setting: Setting, value: Any) -> None:
+        """Fill a field from outside, in a callback: with another run's value."""
+        self.drafts[setting.name] = _as_text(setting, value)
+        st.session_state.pop(self.key(setting.name), None)
+
+    def reset(self, setting: Setting) -> None:
+        """Back to the default, in a callback."""
+        self.drafts.pop(setting.name, None)
+        st.session_state.pop(self.key(setting.name), None)
+
+    def taken(self, setting: Setting) -> None:
+        """A widget's new value into the drafts: its on_change."""
+        value = st.session_state[self.key(setting.name)]
+        self.drafts[setting.name] = value if isinstance(value, str) else _as_text(setting, value)
+
+    def _default(self, setting: Setting) -> str:
+        return _as_text(setting, self.defaults.get(setting.name, setting.default))
+
+    def _to_address(self, setting: Setting, text: str) -> None:
+        """The address holds what differs from the default."""
+        if text != self._default(setting):
+            if st.query_params.get(setting.name) != text:
+                st.query_params[setting.name] = text
+        elif setting.name in st.query_params:
+            del st.query_params[setting.name]
+
+
+def mistake(sentence: str) -> None:
+    """One sentence about a mistake, at the field it was made in."""
+    st.markdown(f":red[:material/error: {plain(sentence)}]")
+
+
+def _as_text(setting: Setting, value: Any) -> str:
+    """A value as the address and the field show it; terms by their model's name."""
+    return model_name(tuple(value)) if setting.kind == "terms" else setting.format(value)
+
+
+def _widget_value(setting: Setting, text: str) -> str | bool:
+    """What a setting's widget starts with; a text that is no choice becomes the first choice."""
+    if setting.kind == "bool":
+        return text.strip().lower() in ("1", "true", "yes", "on")
+    choices = tuple(TERM_SETS)[::-1] if setting.kind == "terms" else setting.choices
+    return text if not choices or text in choices else choices[0]
+
+
+def _typed(form: SettingsForm, setting: Setting) -> None:
+    st.text_input(
+        setting.label,
+        key=form.key(setting.name),
+        help=setting.help,
+        on_change=form.taken,
+        args=(setting,),
+        autocomplete="off",
+    )
+
+
+def _chosen(form: SettingsForm, setting: Setting) -> None:
+    st.selectbox(
+        setting.label,
+        setting.choices,
+        key=form.key(setting.name),
+        help=setting.help,
+        on_change=form.taken,
+        args=(setting,),
+    )
+
+
+def _switched(form: SettingsForm, setting: Setting) -> None:
+    st.toggle(
+        setting.label,
+        key=form.key(setting.name),
+        help=setting.help,
+        on_change=form.taken,
+        args=(setting,),
+    )
+
+
+def lamps(terms: Sequence[str]) -> str:
+    """The letters of the terms a model has, and a dot for each it lacks: FM is "L P ·"."""
+    return " ".join(letter if term in terms else "·" for term, letter in TERM_LETTERS.items())
+
+
+def _modelled(form: SettingsForm, setting: Setting) -> None:
+    st.selectbox(
+        "Model",
+        tuple(TERM_SETS),
+        key=form.key(setting.name),
+        format_func=lambda name: f"{lamps(TERM_SETS[name])}   {name}",
+        help="Which terms make the logit: L linear, P pairwise, D deep. The wide part of "
+        "Wide & Deep is only linear here, since the data have no crossed fields.",
+        on_change=form.taken,
+        args=(setting,),
+    )
+
+
+_SHOW: Final[Mapping[str, Callable[[SettingsForm, Setting], None]]] = {
+    "int": _typed,
+    "float": _typed,
+    "ints": _typed,
+    "text": _typed,
+    "choice": _chosen,
+    "bool": _switched,
+    "terms": _modelled,
+}

@@ -1,0 +1,303 @@
+"""The Train page's form to queued runs: a preset, settings, what they cost, and two buttons."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import streamlit as st
+
+from deepfm.charts.palette import format_bytes, format_count, format_duration
+from deepfm.config import (
+    PRESETS,
+    TERM_SETS,
+    ModelConfig,
+    PrepareConfig,
+    Preset,
+    Setting,
+    TrainConfig,
+)
+from deepfm.errors import ConfigError, DeepFMError
+from deepfm.ui import state
+from deepfm.ui.expected import check_fits, expected, measured_rates, size_of
+from deepfm.ui.forms import SettingsForm, mistake
+from deepfm.ui.queueing import queue_all_five, queue_one
+from deepfm.ui.text import plain, show_error
+from deepfm.ui.waiting import show_job_end, wait_for_job
+
+if TYPE_CHECKING:
+    from deepfm.data.dataset import Dataset
+    from deepfm.runs.store import JobRow, RunRow
+
+PRESET_KEY: Final = "train_preset"
+PRESET_DRAFT: Final = "train_preset_draft"
+MORE_OPEN: Final = "train_more_open"
+PREPARE_JOB: Final = "train_prepare_job"
+MAIN: Final = ("num_factors", "mlp_dims", "learning_rate", "epochs")
+PRESET_TITLES: Final[Mapping[str, str]] = {
+    "d2l": "The deck (d2l)",
+    "real-data": "Real data",
+    "quick": "Quick",
+}
+
+
+def all_settings() -> dict[str, Setting]:
+    """Every setting of the model and of its training by name, in the order of declaration."""
+    return {setting.name: setting for setting in (*ModelConfig.settings(), *TrainConfig.settings())}
+
+
+@st.fragment
+def train_form(dataset: "Dataset", dataset_id: str) -> None:
+    """The form; only it is drawn again while it is filled in."""
+    settings = all_settings()
+    form = SettingsForm("train")
+    form.enter(settings)
+    preset = _choose_preset(dataset, settings)
+    form.defaults = {**preset.model, **preset.train}
+    _offer_preparing(dataset, dataset_id, preset)
+    for setting in settings.values():
+        form.read(setting)
+    model, train = _configurations(form, dataset)
+    _show_pairs(form, [settings[name] for name in MAIN])
+    _more(form, [setting for name, setting in settings.items() if name not in MAIN])
+    _buttons(dataset, preset, form, model, train)
+
+
+def _choose_preset(dataset: "Dataset", settings: Mapping[str, Setting]) -> Preset:
+    """The preset from the address, else the one chosen before, else what fits the dataset."""
+    if PRESET_KEY not in st.session_state:
+        wanted = st.query_params.get("preset") or st.session_state.get(PRESET_DRAFT, "")
+        known = wanted in PRESETS
+        st.session_state[PRESET_KEY] = wanted if known else preset_for(dataset)
+    st.segmented_control(
+        "Preset",
+        list(PRESETS),
+        key=PRESET_KEY,
+        format_func=lambda name: PRESET_TITLES.get(name, name),
+        required=True,
+        on_change=_preset_chosen,
+        args=(settings,),
+        width="stretch",
+    )
+    name = str(st.session_state[PRESET_KEY])
+    if name == preset_for(dataset):
+        st.query_params.pop("preset", None)
+    elif st.query_params.get("preset") != name:
+        st.query_params["preset"] = name
+    st.caption(plain(PRESETS[name].help))
+    return PRESETS[name]
+
+
+def _preset_chosen(settings: Mapping[str, Setting]) -> None:
+    """Fields that any preset speaks of take the new one's values; the others keep theirs."""
+    st.session_state[PRESET_DRAFT] = st.session_state[PRESET_KEY]
+    form = SettingsForm("train")
+    for name in {name for preset in PRESETS.values() for name in (*preset.model, *preset.train)}:
+        form.reset(settings[name])
+
+
+def preset_for(dataset: "Dataset") -> str:
+    """The preset whose prepare settings a dataset has: what needs no preparing again."""
+    if not dataset.prepare.validation and "validation" not in dataset.parts:
+        return "d2l"
+    return "real-data" if dataset.prepare.min_count == 1 else "quick"
+
+
+def _more(form: SettingsForm, settings: Sequence[Setting]) -> None:
+    """The other settings; open from the first mistake in one of them on."""
+    if any(setting.name in form.mistakes for setting in settings):
+        st.session_state[MORE_OPEN] = True
+    with st.expander("More settings", expanded=st.session_state.get(MORE_OPEN, False)):
+        _show_pairs(form, [setting for setting in settings if setting.kind != "bool"])
+        for setting in settings:
+            if setting.kind == "bool":
+                form.show(setting)
+
+
+def _show_pairs(form: SettingsForm, settings: Sequence[Setting]) -> None:
+    """Fields, two beside each other."""
+    for start in range(0, len(settings), 2):
+        for column, setting in zip(st.columns(2), settings[start : start + 2], strict=False):
+            with column:
+                form.show(setting)
+
+
+# --- what the preset wants of the data ------------------------------------------------------
+
+
+def _offer_preparing(dataset: "Dataset", dataset_id: str, preset: Preset) -> None:
+    """In words, where the preset's recipe begins with other data; preparing is one click."""
+    if job_id := st.session_state.get(PREPARE_JOB):
+        wait_for_job(job_id, "Preparing again", key="train_prepare", on_end=_prepared)
+        return
+    if ended := st.session_state.pop(f"{PREPARE_JOB}_ended", None):
+        show_job_end(ended, "Preparing again")
+    wanted = {
+        name: value
+        for name, value in preset.prepare.items()
+        if getattr(dataset.prepare, name) != value
+    }
+    if not wanted or dataset_id == state.DEMO:
+        return
+    words = " and ".join(
+        f"{PrepareConfig.setting(name).label.lower()} {value:g} "
+        f"(this dataset has {getattr(dataset.prepare, name):g})"
+        for name, value in wanted.items()
+    )
+    st.caption(plain(f"This preset's recipe prepares the data with {words}."))
+    payload = _payload_of(dataset)
+    if payload is None:
+        st.caption("To follow it, prepare the file again on the Data page with that setting.")
+        return
+    if st.button(
+        "Prepare again with this preset's settings", icon=":material/refresh:", key="train_again"
+    ):
+        config = {**dataset.prepare.to_dict(), **wanted}
+        st.session_state[PREPARE_JOB] = state.store().queue_job(
+            "prepare", {**payload, "config": config}
+        )
+        st.rerun()
+
+
+def _payload_of(dataset: "Dataset") -> dict[str, Any] | None:
+    """What the job that prepared this dataset was given, if it is known and its files are kept."""
+    from pathlib import Path
+
+    for job in state.store().jobs():
+        if job.kind == "prepare" and (job.result or {}).get("fingerprint") == dataset.fingerprint:
+            files = [job.payload.get(name) for name in ("train", "test")]
+            if all(Path(file).is_file() for file in files if file):
+                return job.payload
+    return None
+
+
+def _prepared(job: "JobRow") -> None:
+    """Show the dataset that came of it; the preset that wanted it stays chosen."""
+    st.session_state.pop(PREPARE_JOB, None)
+    if job.state == "finished" and job.result:
+        state.show_dataset(str(job.result["fingerprint"]))
+    else:
+        st.session_state[f"{PREPARE_JOB}_ended"] = job
+
+
+# --- what was typed, what it costs, and going ahead ------------------------------------------
+
+
+def _configurations(
+    form: SettingsForm, dataset: "Dataset"
+) -> tuple[ModelConfig | None, TrainConfig | None]:
+    """The two configurations; None where there is a mistake, whose sentence is then known."""
+    if form.mistakes:
+        return None, None
+    names = {setting.name for setting in ModelConfig.settings()}
+    try:
+        model = ModelConfig(**{k: v for k, v in form.values.items() if k in names})
+        train = TrainConfig(**{k: v for k, v in form.values.items() if k not in names})
+        check_fits(size_of(dataset), model, state.settings())
+    except ConfigError as error:
+        form.mistakes[_setting_of(str(error))] = str(error)
+        return None, None
+    return model, train
+
+
+def _setting_of(sentence: str) -> str:
+    """The setting whose label a sentence begins with; the first one where none does."""
+    settings = all_settings()
+    found = (name for name, each in settings.items() if sentence.startswith(each.label))
+    return next(found, next(iter(settings)))
+
+
+def _buttons(
+    dataset: "Dataset",
+    preset: Preset,
+    form: SettingsForm,
+    model: ModelConfig | None,
+    train: TrainConfig | None,
+) -> None:
+    """Train and Compare all five, what it costs beside them, and mistakes if there are any."""
+    one = st.button(
+        "Train", type="primary", icon=":material/play_arrow:", key="train_one", width="stretch"
+    )
+    five = st.button(
+        "Compare all five",
+        icon=":material/stacked_line_chart:",
+        key="train_five",
+        width="stretch",
+        help="Trains LR, FM, DNN, Wide & Deep and DeepFM on the same data with the same seed.",
+    )
+    if model is None or train is None:
+        labels = [all_settings()[name].label for name in form.mistakes]
+        mistake(f"Mend first: {', '.join(labels)}.")
+        return
+    st.html(_cost(dataset, model, train))
+    try:
+        if one:
+            name = run_name(preset, model, train)
+            _watch(run=queue_one(dataset, name, model, train))
+        elif five:
+            _watch(group=queue_all_five(dataset, model, train))
+    except DeepFMError as error:
+        show_error(error)
+
+
+def _watch(**address: str) -> None:
+    """Put what was queued into the address, and draw the whole page."""
+    for name in ("run", "group"):
+        st.query_params.pop(name, None)
+    for name, value in address.items():
+        st.query_params[name] = value
+    st.rerun(scope="app")
+
+
+def _cost(dataset: "Dataset", model: ModelConfig, train: TrainConfig) -> str:
+    """Parameters, memory and time as three figures; only numbers and words of our own."""
+    size = size_of(dataset)
+    cost = expected(size, model, train, measured_rates(size, model, train))
+    most = "at most about" if train.patience else "about"
+    basis = "as runs here went" if cost.measured else "a rough guess"
+    figures = (
+        ("Parameters", format_count(cost.parameters), ""),
+        ("Memory", format_bytes(cost.memory_bytes), "to train"),
+        ("Time", f"{most} {format_duration(cost.seconds)}", basis),
+    )
+    cells = "".join(
+        f"<div><dt>{name}</dt><dd>{value} <small>{small}</small></dd></div>"
+        for name, value, small in figures
+    )
+    return f'<dl class="dfm-cost">{cells}</dl>'
+
+
+def run_name(preset: Preset, model: ModelConfig, train: TrainConfig) -> str:
+    """The model and what differs from its preset: "DeepFM, factor size 20"."""
+    usual = {**preset.model, **preset.train}
+    changed = [
+        f"{_inside_a_sentence(setting.label)} {setting.format(value)}"
+        for config in (model, train)
+        for setting in config.settings()
+        if setting.name != "terms"
+        and (value := config.to_dict()[setting.name])
+        != _as_json(usual.get(setting.name, setting.default))
+    ]
+    rest = ", ".join(changed[:3]) + (" …" if len(changed) > 3 else "")
+    return f"{model.name}, {rest or preset.name}"
+
+
+def _inside_a_sentence(label: str) -> str:
+    """ "Factor size" is "factor size"; "MLP dims" stays."""
+    return label if label[:2].isupper() else label[0].lower() + label[1:]
+
+
+def _as_json(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def fill_from(row: "RunRow") -> None:
+    """A callback: the form takes the settings of a run, to train again with changes."""
+    form = SettingsForm("train")
+    for name, setting in all_settings().items():
+        value = {**row.model, **row.train}.get(name, setting.default)
+        form.put(setting, tuple(value) if isinstance(value, list) else value)
+
+
+def model_of(row: "RunRow") -> str:
+    """LR, FM, DNN, Wide & Deep or DeepFM."""
+    terms = tuple(row.model.get("terms", ()))
+    return next((name for name, members in TERM_SETS.items() if members == terms), "DeepFM")

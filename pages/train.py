@@ -1,0 +1,120 @@
+"""What happens when I change a setting? A form to queued runs, and a run to live curves."""
+
+import streamlit as st
+
+from deepfm.charts.palette import TERM_WORDS, format_count, format_probability
+from deepfm.data.dataset import Dataset
+from deepfm.errors import DeepFMError
+from deepfm.ui import links, state
+from deepfm.ui.compared import watch_group
+from deepfm.ui.queueing import is_demo, pinned_of
+from deepfm.ui.text import plain, show_error
+from deepfm.ui.train_form import train_form
+from deepfm.ui.watching import values_in_words, watch_run
+
+LAST_WATCHED = "train_last_watched"
+
+CSS = """
+<style>
+.dfm-tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(7.2rem, 1fr));
+  gap: 0.5rem; margin: 0 0 0.25rem; }
+.dfm-tile { border: 1px solid var(--st-border-color); border-radius: 0.5rem;
+  padding: 0.45rem 0.7rem; display: flex; flex-direction: column; min-width: 0; }
+.dfm-tile dt, .dfm-cost dt { font-size: 0.8rem; opacity: 0.7; }
+.dfm-tile dd { font-size: 1.3rem; font-weight: 600; margin: 0; white-space: nowrap;
+  overflow: hidden; text-overflow: ellipsis; font-variant-numeric: tabular-nums; }
+.dfm-tile small { font-size: 0.75rem; opacity: 0.7; white-space: nowrap; overflow: hidden;
+  text-overflow: ellipsis; }
+.dfm-cost { display: flex; flex-wrap: wrap; gap: 0.4rem 1.25rem; margin: 0; }
+.dfm-cost dd { margin: 0; font-weight: 600; font-variant-numeric: tabular-nums; }
+.dfm-cost small { font-weight: 400; opacity: 0.7; }
+</style>
+"""
+
+
+def page() -> None:
+    """The form on the left third; what was queued, or what to expect, beside it."""
+    st.html(CSS)
+    try:
+        _follow_run_to_its_dataset()
+        dataset_id = state.dataset_in_address()
+        dataset = state.dataset(dataset_id)
+    except DeepFMError as error:
+        show_error(error)
+        links.link("data", "Choose a dataset")
+        return
+    with st.container(key="stack_train"):
+        left, right = st.columns([1, 2.15], gap="large")
+        with left:
+            st.markdown("#### What happens when I change a setting?")
+            st.caption(plain(data_in_words(dataset)))
+            train_form(dataset, dataset_id)
+        with right:
+            watch(dataset)
+
+
+def data_in_words(dataset: Dataset) -> str:
+    """ "demo: 48,000 training rows, 22.5 % clicked, 10 fields, 214 features"."""
+    train = dataset.summary().parts["train"]
+    return (
+        f"{dataset.name}: {format_count(train.rows)} training rows, "
+        f"{format_probability(train.base_rate)} clicked, "
+        f"{len(dataset.fields)} fields, {format_count(dataset.vocabulary.num_features)} features"
+    )
+
+
+def _follow_run_to_its_dataset() -> None:
+    """A run opened by its address shows its dataset; a dataset chosen afterwards drops the run."""
+    run_id = st.query_params.get("run", "")
+    if not run_id or run_id == state.DEMO:
+        return
+    row = state.store().run(run_id)
+    known = _dataset_id(row.fingerprint, row.dataset_name)
+    if known == state.dataset_in_address():
+        st.session_state[LAST_WATCHED] = run_id
+    elif st.session_state.get(LAST_WATCHED) != run_id:
+        st.session_state[LAST_WATCHED] = run_id
+        state.show_dataset(known)
+        st.rerun()
+    else:
+        del st.query_params["run"]
+
+
+def _dataset_id(fingerprint: str, name: str) -> str:
+    return state.DEMO if name == state.DEMO else fingerprint
+
+
+def watch(dataset: Dataset) -> None:
+    """The run or group that the address names; else what is going to be seen here."""
+    try:
+        if group_id := st.query_params.get("group"):
+            watch_group(group_id)
+        elif (run_id := st.query_params.get("run", "")) and run_id != state.DEMO:
+            watch_run(run_id)
+        else:
+            before_training(dataset)
+    except DeepFMError as error:
+        show_error(error)
+        links.link("runs", "All runs")
+
+
+def before_training(dataset: Dataset) -> None:
+    """What will be watched, and what the three bars mean, while nothing is trained yet."""
+    earlier = state.store().runs(fingerprint=dataset.fingerprint, limit=3)
+    st.markdown("**Press Train: loss and AUC are drawn here while the model learns.**")
+    for words in list(TERM_WORDS.values())[:3]:
+        name, rest = words.split(":", 1)
+        st.markdown(f"**{name}**: {rest}")
+    pinned = pinned_of(dataset)
+    if pinned:
+        composed = " composed" if is_demo(dataset) else ""
+        st.markdown(f"**{len(pinned)}{composed} impressions will be watched as it learns:**")
+        for values in pinned:
+            st.caption(plain(values_in_words(values)))
+    if earlier:
+        st.markdown("**Earlier runs on this dataset**")
+        for row in earlier:
+            links.link("train", f"{row.name} ({row.state})", run=row.id)
+
+
+page()
