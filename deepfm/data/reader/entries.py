@@ -166,8 +166,8 @@ class EntryRows:
             malformed[number] = found is None and bool(text.strip())
             if found and (count := found[1].count(b" ")) != self._entries:
                 raise DataError(
-                    f"Line {first_line + number:,} of {self._source.path.name!r} has {count} entries where "
-                    f"the first lines have {self._entries}. Each line needs the same number, so "
+                    f"Line {first_line + number:,} of {self._source.path.name!r} has {count} "
+                    f"entries where the first lines have {self._entries}. Each line needs the same number, so "
                     "that the k-th entry is field k."
                 )
         wrong = {

@@ -129,7 +129,8 @@ class RowReader:
         line = next(row.line for row in self.skipped.examples if row.reason == reason)
         raise DataError(
             f"{self.skipped.count:,} of the first {self.rows_read:,} rows of {self.path.name!r} "
-            f"cannot be read, most of them for this: {reason} (line {line:,}). {self._advice(reason)}"
+            f"cannot be read, most of them for this: {reason} (line {line:,}). "
+            + self._advice(reason)
         )
 
     def _advice(self, reason: str) -> str:

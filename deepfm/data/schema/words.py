@@ -3,52 +3,57 @@
 import re
 from typing import Final
 
-_LABEL_NAMES: Final = frozenset(
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_LABEL_NAMES: Final = _words(
     """click clicked clicks isclick isclicked wasclicked clickflag clickyn clickornot hasclicked
     didclick clickedonad adclicked adclick label labels target y ytrue class outcome response ctr
     converted conversion isconverted convert conversions isconversion purchased purchase
     ispurchase bought buy isbuy installed install isinstalled subscribed subscribe isattributed
     attributed engaged engagement like liked islike finish isfinish watched churn churned event
     klick geklickt clic cliqué interaction isinteraction positive ispositive booked booking
-    """.split()
+    """
 )
 _LABEL_PARTS: Final = re.compile(r"click|label|target|convert|conversion|purchas")
 
-POSITIVE: Final = frozenset(
+POSITIVE: Final = _words(
     """1 true t yes y click clicked positive pos converted conversion purchase purchased bought
-    buy installed install on engaged like liked ja oui si sí event success hit""".split()
+    buy installed install on engaged like liked ja oui si sí event success hit"""
 )
-NEGATIVE: Final = frozenset(
+NEGATIVE: Final = _words(
     """0 -1 false f no n noclick notclick notclicked unclicked nonclick nonclicked negative neg
     notconverted noconversion nopurchase notpurchased impression view viewed skip skipped
-    ignored off none nein non dislike notliked failure miss""".split()
+    ignored off none nein non dislike notliked failure miss"""
 )
 
 _SPLIT: Final = re.compile(r"[^0-9a-zà-ÿ]+")
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
-_ID_WORDS: Final = frozenset("id uuid guid key hash index idx rowid sid token cookie".split())
-_CODE_WORDS: Final = _ID_WORDS | frozenset(
+_ID_WORDS: Final = _words("id uuid guid key hash index idx rowid sid token cookie")
+_CODE_WORDS: Final = _ID_WORDS | _words(
     """code codes type category categories cat class group segment cluster zip zipcode postal
     postcode plz pos position slot version ver brand hour weekday dayofweek dow day month
     platform os model device gender sex country region city state site app domain channel
     campaign advertiser publisher creative browser language lang carrier status flag bucket
-    tag tags isbn ip area""".split()
+    tag tags isbn ip area"""
 )
-_NUMBER_WORDS: Final = frozenset(
+_NUMBER_WORDS: Final = _words(
     """age price prices cost costs amount count counts cnt num number qty quantity duration length
     score rate income salary minutes seconds secs mins hours days spent spend usage views view
     bid budget balance temperature distance lat latitude lon lng longitude since avg average
     mean sum total max min percent pct percentage ratio revenue value size width height weight
     volume depth rank frequency freq impressions visits sessions pages year years tenure
-    experience discount margin profit sales rating ratings stars loan deposit""".split()
+    experience discount margin profit sales rating ratings stars loan deposit"""
 )
-_TIME_WORDS: Final = frozenset(
+_TIME_WORDS: Final = _words(
     """time timestamp ts date datetime dt hour day datum zeit when at created updated utc local
-    eventtime clicktime""".split()
+    eventtime clicktime"""
 )
-_NOT_EVENT_WORDS: Final = frozenset(
-    "birth birthday born dob expiry expires expiration end release released signup joined".split()
+_NOT_EVENT_WORDS: Final = _words(
+    "birth birthday born dob expiry expires expiration end release released signup joined"
 )
 
 
@@ -98,3 +103,16 @@ def is_time_name(name: str) -> bool:
 def is_event_time_name(name: str) -> bool:
     """Whether a time is likely that of the impression itself, not a birthday or an expiry."""
     return not (_NOT_EVENT_WORDS & set(words_of(name)))
+
+
+def names_amount(name: str) -> bool:
+    """Whether the last word of a name is an amount and not a code: item_price, Area Income."""
+    words = words_of(name)
+    if not words or not is_number_name(name):
+        return False
+    return words[-1] not in _CODE_WORDS or re.fullmatch(r"[iI]\d+", name) is not None
+
+
+def is_version_name(name: str) -> bool:
+    """Whether a name speaks of a version, so that 14.2 is not a number."""
+    return bool({"version", "ver", "os", "release", "build"} & set(words_of(name)))
