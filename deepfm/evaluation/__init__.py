@@ -37,7 +37,14 @@ from deepfm.evaluation.figures import (
     platt,
     wilson_interval,
 )
+from deepfm.evaluation.file_rows import (
+    FileScores,
+    read_impression,
+    scores_of_file,
+)
+from deepfm.evaluation.prediction import predict_file
 from deepfm.evaluation.run_figures import Evaluation, evaluate, evaluate_scores, scores_of
+from deepfm.evaluation.slices import Slice, slices
 
 __all__ = [
     "BestThreshold",
@@ -46,10 +53,12 @@ __all__ = [
     "CalibrationTable",
     "Counts",
     "Evaluation",
+    "FileScores",
     "GainCurve",
     "Histogram",
     "PrecisionRecallCurve",
     "RocCurve",
+    "Slice",
     "TermShares",
     "ThresholdTable",
     "auc",
@@ -71,8 +80,12 @@ __all__ = [
     "moments_of",
     "platt",
     "precision_recall",
+    "predict_file",
+    "read_impression",
     "roc",
     "scores_of",
+    "scores_of_file",
+    "slices",
     "term_shares",
     "threshold_table",
     "wilson_interval",

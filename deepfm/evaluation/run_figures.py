@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +20,12 @@ from deepfm.evaluation.figures import (
     calibrated_log_loss,
     metrics_of,
 )
+from deepfm.evaluation.file_rows import scores_of_file
 from deepfm.terms import Terms
 from deepfm.trained import Scores, TrainedModel
 
 if TYPE_CHECKING:
     from deepfm.data.dataset import Dataset
-
-FILE: Final = "file"
-"""The part that rows of a file given by hand are called."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +83,6 @@ def evaluate(
     if data is not None:
         if dataset is not None or part is not None:
             raise ConfigError("Give either a file to evaluate, or a dataset and its part.")
-        from deepfm.evaluation.file_rows import scores_of_file
-
         scored = scores_of_file(model, data)
         return evaluate_scores(model, scored.scores, skipped_rows=scored.skipped.count)
     if part is None and model.part == "train":
