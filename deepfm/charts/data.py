@@ -1,8 +1,9 @@
 """The profile of a dataset to the figures of the Data page: click rates, cardinality, coverage."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import plotly.graph_objects as go
@@ -17,9 +18,16 @@ from deepfm.charts.palette import (
     new_figure,
     shortened,
 )
+from deepfm.data.vocabulary import Field, Vocabulary
+from deepfm.evaluation import wilson_interval
 
 VALUE_HEIGHT: Final = 26
 """Pixels of one value's row in the click rate figure."""
+
+EMPTY: Final = "(empty)"
+"""How an empty cell reads."""
+
+Order = Literal["rows", "rate", "name"]
 
 _LABELLED: Final = 3
 
@@ -40,14 +48,80 @@ class ValueRates:
     low: NDArray[np.float64]
     high: NDArray[np.float64]
 
+    @property
+    def seen(self) -> NDArray[np.float64]:
+        """Seen click rate of each value."""
+        return self.clicks / self.rows
+
+    def in_order(self, order: Order) -> "ValueRates":
+        """The same values by their rows, by click rate, or by name; numbers in names by size."""
+        if order == "name":
+            places = sorted(range(len(self)), key=lambda place: _natural(self.names[place]))
+        else:
+            by = self.rows if order == "rows" else self.seen
+            places = np.argsort(-by, kind="stable").tolist()
+        return ValueRates(
+            [self.names[place] for place in places],
+            self.rows[places],
+            self.clicks[places],
+            self.low[places],
+            self.high[places],
+        )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def _natural(name: str) -> list[tuple[int, float, str]]:
+    """A key by which "9" stands before "10": runs of digits count as numbers."""
+    parts = re.findall(r"\d+|\D+", name)
+    return [(0, float(part), "") if part.isdecimal() else (1, 0.0, part) for part in parts]
+
 
 @dataclass(frozen=True)
 class FieldCoverage:
-    """One field: how many features it has, and the share of training rows whose value has one."""
+    """One field of the training rows.
+
+    distinct  different values, the rare ones too
+    features  values that have a feature of their own, and the default
+    coverage  share of the rows whose value has a feature of its own
+    """
 
     name: str
+    role: str
+    distinct: int
     features: int
     coverage: float
+
+
+def field_coverages(vocabulary: Vocabulary) -> list[FieldCoverage]:
+    """Every field in the order of the model's input."""
+    return [
+        FieldCoverage(field.name, field.role, distinct, field.size, _coverage(vocabulary, field))
+        for field, distinct in zip(vocabulary.fields, vocabulary.distinct, strict=True)
+    ]
+
+
+def _coverage(vocabulary: Vocabulary, field: Field) -> float:
+    rows = int(vocabulary.counts[field.indices].sum())
+    return 1 - int(vocabulary.counts[field.default]) / rows if rows else 0.0
+
+
+def value_rates(vocabulary: Vocabulary, name: str, most: int = 24) -> ValueRates:
+    """The `most` commonest features of a field that training rows have; numbers in their order.
+
+    A categorical field's stand commonest first, its default (rare or unseen) last.
+    """
+    field = vocabulary.field(name)
+    counts = vocabulary.counts[field.indices]
+    own = np.argsort(-counts[:-1], kind="stable")[:most]
+    own = np.sort(own) if field.role == "numeric" else own
+    places = np.append(own, len(counts) - 1)
+    ids = field.offset + places[counts[places] > 0]
+    rows, clicks = vocabulary.counts[ids], vocabulary.clicks[ids]
+    low, high = wilson_interval(clicks, rows)
+    names = vocabulary.decode_column(name, ids).to_pylist()
+    return ValueRates([text or EMPTY for text in names], rows, clicks, low, high)
 
 
 def click_rate_figure(field: str, rates: ValueRates, base_rate: float) -> go.Figure:
@@ -55,7 +129,7 @@ def click_rate_figure(field: str, rates: ValueRates, base_rate: float) -> go.Fig
     figure = new_figure(
         f"Click rate by {shortened(field, 40)}", x="Click rate, with its 95 % interval"
     )
-    seen = rates.clicks / np.maximum(rates.rows, 1)
+    seen = rates.seen
     places = np.arange(len(seen))
     figure.add_scatter(
         x=seen,
@@ -145,3 +219,14 @@ def coverage_figure(fields: Sequence[FieldCoverage]) -> go.Figure:
     figure.update_xaxes(type="log", dtick=1)
     figure.update_yaxes(tickformat=".0~%", range=[max(0.0, lowest - room), 1 + room])
     return figure
+
+
+def click_rate_words(field: str, rates: ValueRates, base_rate: float) -> str:
+    """The finding of a click rate figure: its highest and lowest value beside all rows."""
+    highest, lowest = int(np.argmax(rates.seen)), int(np.argmin(rates.seen))
+    return (
+        f"Click rate by {field}: highest {rates.names[highest]} with "
+        f"{format_probability(float(rates.seen[highest]))}, lowest {rates.names[lowest]} with "
+        f"{format_probability(float(rates.seen[lowest]))}; all rows have "
+        f"{format_probability(base_rate)}."
+    )

@@ -351,6 +351,11 @@ def calibration_figure(table: CalibrationTable) -> go.Figure:
 # --- lift and gain ----------------------------------------------------------------------------
 
 
+def share_caught(curve: GainCurve, share_of_rows: float) -> float:
+    """The share of all clicks among the best `share_of_rows` of the rows."""
+    return float(np.interp(share_of_rows, curve.share_of_rows, curve.share_of_clicks))
+
+
 def gain_figure(curve: GainCurve, base_rate: float) -> go.Figure:
     """Share of all clicks among the share of rows with the highest scores."""
     figure = new_figure(

@@ -1,0 +1,85 @@
+"""The datasets of this home: opened again, or deleted after a question."""
+
+import datetime
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import streamlit as st
+
+from deepfm.charts.palette import format_count, format_probability
+from deepfm.errors import DataError, DeepFMError, LimitError
+from deepfm.ui import state
+from deepfm.ui.data_source import leave_for_dataset
+from deepfm.ui.text import plain, show_error
+
+MOST_SHOWN: Final = 30
+
+
+def show_datasets() -> None:
+    """One line for each dataset: what it is, Open, Delete."""
+    choices = [choice for choice in state.dataset_choices() if choice.id != state.DEMO]
+    if not choices:
+        return
+    st.subheader("Your datasets", anchor=False)
+    for choice in choices[:MOST_SHOWN]:
+        _line(choice)
+    if len(choices) > MOST_SHOWN:
+        hidden = len(choices) - MOST_SHOWN
+        st.caption(f"{hidden} older ones can be chosen at the top of the page.")
+
+
+def _line(choice: state.DatasetChoice) -> None:
+    words, opens, deletes = st.columns([6, 1, 1], vertical_alignment="center")
+    summary = state.dataset(choice.id).summary()
+    made = datetime.datetime.fromtimestamp(choice.modified).strftime("%d %b %Y, %H:%M")
+    base_rate = summary.parts["train"].base_rate
+    words.markdown(
+        f"**{plain(choice.name)}** · {format_count(summary.rows)} rows · "
+        f"{summary.fields} fields · {format_probability(base_rate)} clicked · {made}"
+    )
+    opens.button(
+        "Open",
+        key=f"open_{choice.id}",
+        on_click=leave_for_dataset,
+        args=(choice.id,),
+        width="stretch",
+    )
+    if deletes.button("Delete", key=f"delete_{choice.id}", width="stretch"):
+        _ask(choice)
+
+
+@st.dialog("Delete this dataset?")
+def _ask(choice: state.DatasetChoice) -> None:
+    st.markdown(
+        f"**{plain(choice.name)}** is removed from this server. Runs that were trained on it stay, "
+        "with all they need to be looked at. This cannot be undone."
+    )
+    if st.button("Delete", type="primary", key="delete_confirmed"):
+        try:
+            delete_dataset(choice.id)
+        except DeepFMError as error:
+            show_error(error)
+            return
+        if state.dataset_in_address() == choice.id:
+            leave_for_dataset(state.DEMO)
+        st.rerun()
+
+
+def delete_dataset(fingerprint: str) -> None:
+    """Remove a dataset's folder; LimitError while a run still needs it.
+
+    The folder is moved out of sight first, so that nobody opens a half-deleted one.
+    """
+    waiting = state.store().runs(fingerprint=fingerprint, states=("queued", "training"))
+    if waiting:
+        raise LimitError(
+            f"The run “{waiting[0].name}” still needs this dataset. Stop it first, or wait."
+        )
+    datasets = state.home() / "datasets"
+    known = {child.name: child for child in datasets.iterdir()} if datasets.is_dir() else {}
+    if fingerprint not in known:
+        raise DataError("This dataset is not here any more.")
+    with tempfile.TemporaryDirectory(dir=state.home(), prefix=".deleted-") as aside:
+        shutil.move(known[fingerprint], Path(aside) / "dataset")

@@ -1,0 +1,352 @@
+"""Everything about one part of a run to the tiles, charts and tables of the Evaluate page.
+
+One slider, the threshold, moves the ROC curve's point, the confusion matrix, the precision-recall
+curve's point and the line in the histogram together, in the browser, while it is dragged.
+"""
+
+from typing import Final
+
+import pandas as pd
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from deepfm.charts import evaluation as charts
+from deepfm.charts.palette import (
+    NO_VALUE,
+    format_auc,
+    format_count,
+    format_logit,
+    format_loss,
+    format_probability,
+)
+from deepfm.trained import TrainedModel
+from deepfm.ui.evaluated import Evaluated, numbers_table
+from deepfm.ui.plot import Slider, csv_text, plot
+from deepfm.ui.text import show_notice
+
+PART_WORDS: Final = {
+    "test": "Test rows",
+    "validation": "Validation rows: no test file",
+    "train": "Training rows, seen in training",
+}
+THRESHOLD: Final = "threshold"
+"""The group of charts that follow the threshold."""
+
+
+def say_which_rows(model: TrainedModel, found: Evaluated) -> None:
+    """Which rows these figures are of, how many, and how many of them were clicked."""
+    part = found.figures.part
+    words = PART_WORDS[part] if "test" not in model.parts else f"{part.capitalize()} rows"
+    st.markdown(
+        f"**{words}** · {format_count(found.figures.rows)} rows, "
+        f"{format_probability(found.figures.base_rate)} clicked"
+    )
+
+
+def tiles(found: Evaluated) -> None:
+    """The four figures; where clicks are rare, log loss against guessing replaces accuracy."""
+    figures = found.figures
+    first, second, third, fourth = st.columns(4, gap="medium")
+    interval = (
+        f"95 %: {figures.auc_low:.4f} to {figures.auc_high:.4f}"
+        if figures.auc_low is not None and figures.auc_high is not None
+        else "too few of one class"
+    )
+    tile(first, "AUC", format_auc(figures.auc), interval, charts.auc_sentence(figures.auc))
+    calibrated = (
+        f"{format_loss(figures.log_loss_calibrated)} after calibration"
+        if figures.log_loss_calibrated is not None
+        else "lower is better"
+    )
+    loss_help = (
+        "Mean cross entropy in nats: small when high probabilities meet clicks. "
+        "After calibration: Platt scaling fitted on the validation rows."
+    )
+    tile(second, "Log loss", format_loss(figures.log_loss), calibrated, loss_help)
+    if found.rare:
+        guess = f"{format_loss(figures.log_loss_base)} by always guessing the base rate"
+        help_text = (
+            "Clicks are so rare that accuracy says nothing: never predicting a click is right "
+            f"for {format_probability(figures.majority_accuracy)} of the rows. Compared instead: "
+            "the log loss of always guessing the base rate; positive is better than guessing."
+        )
+        tile(third, "Log loss saved", saved(found), guess, help_text)
+    else:
+        majority = f"{format_probability(figures.majority_accuracy)} by the commoner label"
+        help_text = "Share of rows predicted rightly at a threshold of 50 %."
+        accuracy = format_probability(figures.accuracy)
+        tile(third, "Accuracy", accuracy, majority, help_text)
+    help_text = (
+        "Mean distance between predicted probability and seen click rate, over 15 groups of "
+        "about equal size. 0 is perfect."
+    )
+    error = format_probability(figures.calibration_error, 2)
+    tile(fourth, "Calibration error", error, "predicted against seen", help_text)
+
+
+def saved(found: Evaluated) -> str:
+    """Share of the log loss of guessing that the model saves."""
+    base, loss = found.figures.log_loss_base, found.figures.log_loss
+    if not base or loss is None:
+        return NO_VALUE
+    return format_logit(100 * (1 - loss / base), 1) + " %"
+
+
+def tile(place: DeltaGenerator, name: str, value: str, beside: str, help_text: str) -> None:
+    """One number with what it is to be compared with."""
+    place.metric(name, value, beside, delta_color="off", delta_arrow="off", help=help_text)
+
+
+def slider(found: Evaluated, revision: str, *, hidden: bool = True) -> Slider:
+    """The threshold: one range moves every chart of the page."""
+    return Slider(
+        "Threshold",
+        readouts=charts.threshold_readouts(found.thresholds),
+        start=found.start,
+        group=THRESHOLD,
+        hidden=hidden,
+        revision=revision,
+    )
+
+
+def show_roc(found: Evaluated, revision: str) -> None:
+    """The ROC curve with its threshold under it."""
+    auc = charts.auc_sentence(found.figures.auc)
+    plot(
+        charts.roc_figure(found.curves, found.thresholds, found.start),
+        key="roc",
+        height=400,
+        caption="drag the threshold. Further up and left is better; the long dashes are guessing.",
+        alt=f"ROC curve. {auc}",
+        table=lambda: roc_data(found),
+        slider=slider(found, revision, hidden=False),
+    )
+
+
+def show_confusion(found: Evaluated, revision: str) -> None:
+    """The confusion matrix, following the threshold."""
+    plot(
+        charts.confusion_figure(found.thresholds, found.start),
+        key="confusion",
+        height=300,
+        caption="each row of the table adds up to 100 %; the threshold moves rows between "
+        "left and right.",
+        alt="Confusion matrix. " + charts.threshold_readouts(found.thresholds)[found.start],
+        table=lambda: threshold_data(found),
+        slider=slider(found, revision),
+    )
+
+
+def show_precision_recall(found: Evaluated, revision: str) -> None:
+    """Precision against recall, following the threshold."""
+    curve = found.precision_recall
+    if curve is None:
+        show_notice("None of these rows was clicked, so there is nothing to be found.")
+        return
+    average = found.figures.average_precision
+    plot(
+        charts.precision_recall_figure(curve, found.thresholds, found.start),
+        key="precision_recall",
+        height=400,
+        caption="of the rows taken for clicks, how many are; further up and right is better.",
+        alt=f"Precision-recall curve. Average precision {format_auc(average)}, guessing has "
+        f"{format_probability(curve.base_rate)}.",
+        table=lambda: pd.DataFrame(
+            {
+                "threshold": curve.thresholds,
+                "recall": curve.recall,
+                "precision": curve.precision,
+            }
+        ),
+        slider=slider(found, revision),
+    )
+
+
+def show_calibration(found: Evaluated) -> None:
+    """Predicted against seen click rate, with counts."""
+    table = found.calibration
+    error = format_probability(found.figures.calibration_error, 2)
+    plot(
+        charts.calibration_figure(table),
+        key="calibration",
+        height=420,
+        caption="each dot is a group of rows of about equal size; on the dashed line prediction "
+        "and truth agree, below it the model promises too much. Bars: 95 % intervals.",
+        alt=f"Calibration curve. Predicted and seen click rates differ by {error} on average.",
+        table=lambda: pd.DataFrame(
+            {
+                "predicted": table.predicted,
+                "seen": table.seen,
+                "low": table.low,
+                "high": table.high,
+                "rows": table.rows,
+                "clicks": table.clicks,
+            }
+        ),
+    )
+
+
+def show_gain(found: Evaluated) -> None:
+    """Cumulative gain and lift side by side."""
+    curve = found.gain
+    if curve is None:
+        show_notice("None of these rows was clicked, so no clicks can be caught.")
+        return
+    caught = charts.share_caught(curve, 0.1)
+    left, right = st.columns(2, gap="large")
+    with left:
+        plot(
+            charts.gain_figure(curve, found.figures.base_rate or 0.0),
+            key="gain",
+            height=360,
+            caption=f"the best 10 % of the rows hold {format_probability(caught)} of all clicks.",
+            alt=f"The best 10 % of the rows hold {format_probability(caught)} of all clicks.",
+            table=lambda: gain_data(found),
+        )
+    with right:
+        plot(
+            charts.lift_figure(curve),
+            key="lift",
+            height=360,
+            caption=f"among the best 10 % there are {caught / 0.1:.1f} times as many clicks as "
+            "among as many rows by chance.",
+            alt=f"Lift curve. Lift at 10 % of the rows: {caught / 0.1:.1f}.",
+            table=lambda: gain_data(found),
+        )
+
+
+def show_histogram(found: Evaluated, revision: str) -> None:
+    """Scores by label, with the threshold as a line."""
+    shape = found.histogram
+    plot(
+        charts.histogram_figure(shape, found.thresholds, found.start),
+        key="histogram",
+        height=380,
+        caption="the less the filled and the hollow bars overlap, the better the model tells "
+        "clicks from the rest. Each label's bars add up to 100 %.",
+        alt="Histogram of predicted probabilities, clicked rows beside unclicked ones.",
+        table=lambda: pd.DataFrame(
+            {
+                "from": shape.edges[:-1],
+                "to": shape.edges[1:],
+                "clicked": shape.clicked,
+                "not clicked": shape.not_clicked,
+            }
+        ),
+        slider=slider(found, revision),
+    )
+
+
+def show_numbers(found: Evaluated) -> None:
+    """Every figure as a table and as CSV."""
+    table = numbers_table(found.figures)
+    st.dataframe(
+        table,
+        hide_index=True,
+        width="stretch",
+        height=38 + 35 * len(table),
+        column_config={"Value": st.column_config.NumberColumn(format="%.6g")},
+    )
+    st.download_button(
+        "Download CSV",
+        data=lambda: csv_text(table).encode("utf-8"),
+        file_name="evaluation.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+    )
+
+
+def show_group(curves: tuple[charts.NamedRoc, ...]) -> None:
+    """The runs that were queued together, on the same rows."""
+    plot(
+        charts.roc_figure(curves),
+        key="group_roc",
+        height=440,
+        caption="runs on the same data; further up and left is better.",
+        alt="ROC curves: "
+        + ", ".join(f"{named.name} AUC {format_auc(named.auc)}" for named in curves),
+        table=lambda: pd.DataFrame(
+            {
+                "run": [named.name for named in curves],
+                "AUC": [named.auc for named in curves],
+            }
+        ),
+    )
+
+
+def roc_data(found: Evaluated) -> pd.DataFrame:
+    """The curves as one long table."""
+    return pd.concat(
+        pd.DataFrame(
+            {
+                "curve": named.name,
+                "false positive rate": named.curve.fpr,
+                "true positive rate": named.curve.tpr,
+            }
+        )
+        for named in found.curves
+    )
+
+
+def threshold_data(found: Evaluated) -> pd.DataFrame:
+    """The confusion matrix at every position of the slider."""
+    table = found.thresholds
+    return pd.DataFrame(
+        {
+            "threshold": table.threshold,
+            "clicked, found": table.tp,
+            "clicked, missed": table.fn,
+            "not clicked, false alarm": table.fp,
+            "not clicked, rightly left": table.tn,
+            "precision": table.precision,
+            "accuracy": table.accuracy,
+        }
+    )
+
+
+def gain_data(found: Evaluated) -> pd.DataFrame:
+    """Gain and lift as one table."""
+    curve = found.gain
+    assert curve is not None
+    return pd.DataFrame(
+        {
+            "share of rows": curve.share_of_rows,
+            "share of clicks": curve.share_of_clicks,
+            "lift": curve.lift,
+        }
+    )
+
+
+def show_curves(found: Evaluated, revision: str) -> None:
+    """ROC beside what the threshold does; beside it precision-recall where clicks are rare."""
+    if not found.curves:
+        show_notice(charts.auc_sentence(None))
+        show_confusion(found, revision)
+        return
+    left, right = st.columns([3, 2], gap="large") if not found.rare else st.columns(2, gap="large")
+    with left:
+        show_roc(found, revision)
+    with right:
+        if found.rare:
+            show_precision_recall(found, revision)
+        show_confusion(found, revision)
+
+
+def show_tabs(found: Evaluated, revision: str, group: tuple[charts.NamedRoc, ...]) -> None:
+    """The further views, in the order in which they are asked for."""
+    shown = {
+        "Precision-recall": lambda: show_precision_recall(found, revision),
+        "Calibration": lambda: show_calibration(found),
+        "Lift and gain": lambda: show_gain(found),
+        "Scores by label": lambda: show_histogram(found, revision),
+        "Runs of this group": lambda: show_group(group),
+        "Numbers": lambda: show_numbers(found),
+    }
+    if found.rare and found.curves:
+        del shown["Precision-recall"]
+    if not group:
+        del shown["Runs of this group"]
+    for tab, show in zip(st.tabs(list(shown)), shown.values(), strict=True):
+        with tab:
+            show()
