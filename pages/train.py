@@ -2,32 +2,34 @@
 
 import streamlit as st
 
+from deepfm.charts.history import History
 from deepfm.charts.palette import TERM_WORDS, format_count, format_probability
 from deepfm.data.dataset import Dataset
 from deepfm.errors import DeepFMError
+from deepfm.terms import TERM_NAMES
 from deepfm.ui import links, state
 from deepfm.ui.compared import watch_group
-from deepfm.ui.queueing import is_demo, pinned_of
+from deepfm.ui.queueing import pinned_of
 from deepfm.ui.text import plain, show_error
 from deepfm.ui.train_form import train_form
-from deepfm.ui.watching import values_in_words, watch_run
+from deepfm.ui.watching import STATE_WORDS, Pinned, show_pinned, watch_run
 
 LAST_WATCHED = "train_last_watched"
 
 CSS = """
 <style>
-.dfm-tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(7.2rem, 1fr));
-  gap: 0.5rem; margin: 0 0 0.25rem; }
-.dfm-tile { border: 1px solid var(--st-border-color); border-radius: 0.5rem;
-  padding: 0.45rem 0.7rem; display: flex; flex-direction: column; min-width: 0; }
-.dfm-tile dt, .dfm-cost dt { font-size: 0.8rem; opacity: 0.7; }
-.dfm-tile dd { font-size: 1.3rem; font-weight: 600; margin: 0; white-space: nowrap;
-  overflow: hidden; text-overflow: ellipsis; font-variant-numeric: tabular-nums; }
-.dfm-tile small { font-size: 0.75rem; opacity: 0.7; white-space: nowrap; overflow: hidden;
-  text-overflow: ellipsis; }
-.dfm-cost { display: flex; flex-wrap: wrap; gap: 0.4rem 1.25rem; margin: 0; }
-.dfm-cost dd { margin: 0; font-weight: 600; font-variant-numeric: tabular-nums; }
-.dfm-cost small { font-weight: 400; opacity: 0.7; }
+.dfm-tiles { display: grid; gap: 0.5rem;
+  grid-template-columns: repeat(auto-fit, minmax(6.6rem, 1fr)); }
+.dfm-tile { border: 1px solid color-mix(in srgb, currentColor 16%, transparent); min-width: 0;
+  border-radius: 0.5rem; padding: 0.4rem 0.7rem 0.5rem; display: flex; flex-direction: column; }
+.dfm-tile > * { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.dfm-tile span, .dfm-cost span { font-size: 0.8rem; opacity: 0.7; }
+.dfm-tile b { font-size: 1.3rem; font-weight: 600; line-height: 1.35;
+  font-variant-numeric: tabular-nums; }
+.dfm-tile small { font-size: 0.75rem; opacity: 0.7; min-height: 1.2em; }
+.dfm-cost { display: flex; flex-wrap: wrap; gap: 0.3rem 1.25rem; line-height: 1.35; }
+.dfm-cost b { font-weight: 600; font-variant-numeric: tabular-nums; }
+.dfm-cost small { opacity: 0.7; }
 </style>
 """
 
@@ -99,22 +101,15 @@ def watch(dataset: Dataset) -> None:
 
 
 def before_training(dataset: Dataset) -> None:
-    """What will be watched, and what the three bars mean, while nothing is trained yet."""
+    """What will be watched, its bars still at zero, while nothing is trained yet."""
+    st.markdown("**Press Train: loss and AUC are drawn here while the model learns**")
+    st.caption("  \n".join(plain(words) for words in list(TERM_WORDS.values())[:3]))
+    show_pinned(Pinned(pinned_of(dataset), dataset.name, TERM_NAMES), History())
     earlier = state.store().runs(fingerprint=dataset.fingerprint, limit=3)
-    st.markdown("**Press Train: loss and AUC are drawn here while the model learns.**")
-    for words in list(TERM_WORDS.values())[:3]:
-        name, rest = words.split(":", 1)
-        st.markdown(f"**{name}**: {rest}")
-    pinned = pinned_of(dataset)
-    if pinned:
-        composed = " composed" if is_demo(dataset) else ""
-        st.markdown(f"**{len(pinned)}{composed} impressions will be watched as it learns:**")
-        for values in pinned:
-            st.caption(plain(values_in_words(values)))
     if earlier:
         st.markdown("**Earlier runs on this dataset**")
         for row in earlier:
-            links.link("train", f"{row.name} ({row.state})", run=row.id)
+            links.link("train", f"{row.name} ({STATE_WORDS[row.state]})", run=row.id)
 
 
 page()

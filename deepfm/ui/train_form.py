@@ -259,10 +259,10 @@ def _cost(dataset: "Dataset", model: ModelConfig, train: TrainConfig) -> str:
         ("Time", f"{most} {format_duration(cost.seconds)}", basis),
     )
     cells = "".join(
-        f"<div><dt>{name}</dt><dd>{value} <small>{small}</small></dd></div>"
+        f"<div><span>{name}</span><br><b>{value}</b> <small>{small}</small></div>"
         for name, value, small in figures
     )
-    return f'<dl class="dfm-cost">{cells}</dl>'
+    return f'<div class="dfm-cost">{cells}</div>'
 
 
 def run_name(preset: Preset, model: ModelConfig, train: TrainConfig) -> str:

@@ -1,8 +1,9 @@
 """One run in the store to what is watched: figures, curves, pinned impressions, the way on."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -12,10 +13,8 @@ from deepfm.charts.history import History, Metric, metrics_of
 from deepfm.charts.palette import (
     NO_VALUE,
     format_auc,
-    format_count,
     format_duration,
     format_loss,
-    format_probability,
     format_rate,
     shortened,
 )
@@ -29,7 +28,6 @@ from deepfm.charts.training.curves import (
 )
 from deepfm.charts.training.pinned import (
     PINNED_CAPTION,
-    PinnedBars,
     pinned_bars,
     pinned_figure,
     pinned_finding,
@@ -201,39 +199,31 @@ def _notices(history: History) -> None:
 def tiles_html(row: "RunRow", history: History) -> str:
     """Epoch, loss, AUC, speed, time and device, as one row of tiles of the same height."""
     started, latest = history.started, history.latest
-    part = history.judged_by
     epoch = history.epochs[-1] if history.epochs else None
+    part = history.judged_by
     shown = metrics_of(epoch, part) if epoch else (latest.train if latest else None)
-    best = started.best_possible_auc if started else None
     planned = int(row.train.get("epochs", 0))
     speed = latest.examples_per_second if latest else None
     tiles = (
         ("Epoch", f"{int(history.position)}", f"of {planned}"),
-        ("Loss", format_loss(shown.loss if shown else None), f"{part}"),
-        (
-            "AUC",
-            format_auc(shown.auc if shown else None),
-            part if best is None else f"{part}, best possible {best:.2f}",
-        ),
+        ("Loss", format_loss(shown.loss if shown else None), part if shown else ""),
+        ("AUC", format_auc(shown.auc if shown else None), part if shown else ""),
         ("Speed", format_rate(speed), "examples"),
         _time_tile(row, history, planned),
-        ("Device", _device(started.device if started else ""), _parameters(history)),
+        ("Device", *_device(started.device if started else "")),
     )
     cells = "".join(
-        f'<div class="dfm-tile"><dt>{name}</dt><dd>{escape(value)}</dd>'
-        f"<small>{escape(small)}</small></div>"
+        f'<div class="dfm-tile" role="listitem"><span>{name}</span>'
+        f'<b title="{escape(value)}">{escape(value)}</b><small>{escape(small)}</small></div>'
         for name, value, small in tiles
     )
-    return f'<dl class="dfm-tiles">{cells}</dl>'
+    return f'<div class="dfm-tiles" role="list">{cells}</div>'
 
 
-def _device(device: str) -> str:
-    return shortened(device, 18) if device else NO_VALUE
-
-
-def _parameters(history: History) -> str:
-    count = history.started.parameters if history.started else None
-    return f"{format_count(count)} parameters"
+def _device(device: str) -> tuple[str, str]:
+    """ "CPU, 2 threads" is CPU with a small "2 threads" under it; a GPU is named by what it is."""
+    kind, _, rest = device.partition(", ")
+    return shortened(kind, 12) if kind else NO_VALUE, rest or (kind if len(kind) > 12 else "")
 
 
 def _time_tile(row: "RunRow", history: History, planned: int) -> tuple[str, str, str]:
@@ -319,74 +309,106 @@ def _slider(row: "RunRow", replay: Replay | None, *, leads: bool) -> Slider | No
 # --- pinned impressions -----------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Pinned:
+    """The impressions of a run, or of the run that is going to be, and how far it has learned.
+
+    impressions   field to raw value each
+    run_id        "" before there is a run
+    explained     whether the Impression page can show them
+    """
+
+    impressions: Sequence[Mapping[str, str | None]]
+    dataset_name: str
+    terms: tuple[str, ...]
+    run_id: str = ""
+    cursor: int = 0
+    ended: bool = False
+    explained: bool = False
+
+
 def _pinned(row: "RunRow", cursor: int, history: History, replay: Replay | None) -> None:
-    """A card for each impression that is watched: its name, its bars, the way to its page."""
-    if not row.pinned:
-        return
-    st.markdown("**Pinned impressions: three bars that grow as it learns**")
     terms = tuple(row.model.get("terms", TERM_NAMES))
-    half_width = pinned_range(history, len(row.pinned))
+    explained = state.is_trained(row) and bool(row.result)
+    show_pinned(
+        Pinned(row.pinned, row.dataset_name, terms, row.id, cursor, row.ended, explained),
+        history,
+        _slider(row, replay, leads=False),
+    )
+
+
+def show_pinned(pinned: Pinned, history: History, slider: Slider | None = None) -> None:
+    """A card for each impression that is watched: its name, its bars, the way to its page."""
+    count = len(pinned.impressions)
+    if not count:
+        return
+    st.markdown("**Pinned impressions: what each term makes of them as it learns**")
+    half_width = pinned_range(history, count)
+    beside = 2 if count in (2, 4) else min(count, 3)
     with st.container(key="stack_pinned"):
-        columns = st.columns(min(len(row.pinned), 4), gap="small")
-        for place, values in enumerate(row.pinned):
-            with columns[place % len(columns)].container(border=True, height="stretch"):
-                _pinned_card(row, cursor, history, replay, place, values, terms, half_width)
+        for start in range(0, count, beside):
+            columns = st.columns(beside, gap="small")
+            for place in range(start, min(start + beside, count)):
+                with columns[place - start].container(border=True, height="stretch", gap="xsmall"):
+                    _pinned_card(pinned, history, place, half_width, slider)
     st.caption(f"How to read this: {PINNED_CAPTION}")
-    data_button(lambda: _pinned_table(row, history), key="pinned_data", name="pinned")
+    if history.latest:
+        data_button(lambda: _pinned_table(pinned, history), key="pinned_data", name="pinned")
 
 
 def _pinned_card(
-    row: "RunRow",
-    cursor: int,
-    history: History,
-    replay: Replay | None,
-    place: int,
-    values: Mapping[str, str | None],
-    terms: Sequence[str],
-    half_width: float,
+    pinned: Pinned, history: History, place: int, half_width: float, slider: Slider | None
 ) -> None:
-    title, truth = pinned_words(row, values, place)
-    bars = pinned_bars(history.latest, place)
-    if state.is_trained(row) and row.result:
-        links.link("impression", title, run=row.id, pinned=str(place))
+    values = pinned.impressions[place]
+    title, truth = pinned_words(pinned, place)
+    if pinned.explained:
+        links.link("impression", title, **_its_address(pinned.run_id, values))
     else:
         st.markdown(f"**{plain(title)}**")
     st.caption(plain(values_in_words(values)))
-    figure = _pinned_figure(
-        row.id, cursor, place, row.ended, half_width, tuple(terms), truth, history
-    )
+    bars = pinned_bars(history.latest, place)
     plot(
-        figure,
+        _pinned_figure(pinned, place, half_width, truth, history),
         key=f"train_pinned_{place}",
-        height=150,
+        height=128,
         alt=pinned_finding(title, bars, truth),
-        slider=_slider(row, replay, leads=False),
+        slider=slider,
     )
+
+
+def _its_address(run_id: str, values: Mapping[str, str | None]) -> dict[str, Any]:
+    """A composed impression in an address: any row, with every value changed to its own."""
+    return {"run": run_id, "change": [f"{name}={value or ''}" for name, value in values.items()]}
+
+
+def _pinned_figure(
+    pinned: Pinned, place: int, half_width: float, truth: float | None, history: History
+) -> go.Figure:
+    key = (pinned.run_id, pinned.cursor, pinned.ended, pinned.terms)
+    return _cached_pinned_figure(key, place, half_width, truth, pinned, history)
 
 
 @st.cache_resource(show_spinner=False, max_entries=256)
-def _pinned_figure(
-    run_id: str,
-    cursor: int,
+def _cached_pinned_figure(
+    key: tuple[object, ...],
     place: int,
-    ended: bool,
     half_width: float,
-    terms: tuple[str, ...],
     truth: float | None,
+    _pinned: Pinned,
     _history: History,
 ) -> go.Figure:
     """One figure for all who watch; not to be changed."""
+    terms = _pinned.terms
     figure = pinned_figure(pinned_bars(_history.latest, place), half_width, terms, truth)
-    if ended:
+    if _pinned.ended:
         with_pinned_frames(figure, replay_of(_history), place, terms, truth)
     return figure
 
 
-def pinned_words(
-    row: "RunRow", values: Mapping[str, str | None], place: int
-) -> tuple[str, float | None]:
+def pinned_words(pinned: Pinned, place: int) -> tuple[str, float | None]:
     """A pinned impression's name, and its true probability where it is known (the demo)."""
-    if row.dataset_name != state.DEMO:
+    values = pinned.impressions[place]
+    if pinned.dataset_name != state.DEMO:
         return f"Impression {place + 1}", None
     from deepfm.data.catalog import PINNED, true_probability
 
@@ -404,17 +426,16 @@ def values_in_words(values: Mapping[str, str | None], most: int = 7) -> str:
     return words + (" …" if len(shown) > most else "")
 
 
-def _pinned_table(row: "RunRow", history: History) -> pd.DataFrame:
-    """One row a pinned impression: its values, centred terms, probability."""
+def _pinned_table(pinned: Pinned, history: History) -> pd.DataFrame:
+    """One row a pinned impression: its centred terms, probability, truth, values."""
     rows = []
-    for place, values in enumerate(row.pinned):
-        title, truth = pinned_words(row, values, place)
-        bars: PinnedBars = pinned_bars(history.latest, place)
-        terms = dict(zip(TERM_NAMES, bars.centred, strict=True))
+    for place, values in enumerate(pinned.impressions):
+        title, truth = pinned_words(pinned, place)
+        bars = pinned_bars(history.latest, place)
         rows.append(
             {
                 "impression": title,
-                **terms,
+                **dict(zip(TERM_NAMES, bars.centred, strict=True)),
                 "probability": bars.probability,
                 "truth": truth,
                 **{f"value of {name}": value for name, value in values.items()},
@@ -449,15 +470,3 @@ def _shares_figure(
     """One figure for all who watch; not to be changed."""
     figure = shares_figure(_history, terms)
     return with_curtain(figure, replay_of(_history)) if ended else figure
-
-
-def result_in_words(row: "RunRow") -> str:
-    """ "AUC 0.7912, log loss 0.4231" of a run that has ended, for lists."""
-    result = row.result or {}
-    if result.get("auc") is None:
-        return NO_VALUE
-    accuracy = format_probability(result.get("accuracy"))
-    return (
-        f"AUC {format_auc(result['auc'])}, log loss {format_loss(result.get('log_loss'))}, "
-        f"accuracy {accuracy}"
-    )

@@ -24,15 +24,19 @@ _AXIS_TITLES: Final[dict[Metric, str]] = {
 _LEGEND: Final[dict[Part, str]] = {
     "train": "train: running mean in training mode",
     "validation": "validation: in evaluation mode",
-    "test": "test: in evaluation mode",
+    "test": "test",
 }
+NOTHING: Final = [None]
+"""A curve without points that still has its place in the legend."""
 MARKED_UP_TO: Final = 40
 """Epochs up to which each end of an epoch has a mark of its own."""
 SAMPLES_AN_EPOCH: Final = 3
 """Looks at the validation sample in one epoch from which they are worth a line of their own."""
+SAMPLE: Final = "validation sample"
 CURVES_CAPTION: Final = (
     "down is better for loss, up for AUC and accuracy. Watch the dashed validation line: where it "
-    "turns while the train line goes on, the model begins to learn the training rows by heart."
+    "turns while the train line goes on, the model begins to learn the training rows by heart. "
+    "Thin dashes within an epoch are a sample of the validation rows."
 )
 
 
@@ -69,9 +73,11 @@ def _add_panel(
 ) -> None:
     traces = _traces(history, metric, detail)
     for trace in traces:
-        figure.add_trace(trace.update(showlegend=column == 1), row=1, col=column)
+        named = column == 1 and trace.name != SAMPLE
+        figure.add_trace(trace.update(showlegend=named), row=1, col=column)
     levels = _levels(history, metric, majority)
-    shown = [value for trace in traces for value in trace.y] + [level for level, _ in levels]
+    shown = [value for trace in traces for value in trace.y if value is not None]
+    shown += [level for level, _ in levels]
     figure.update_xaxes(
         range=epoch_range([history]), title_text="epoch", zeroline=False, row=1, col=column
     )
@@ -124,18 +130,21 @@ def add_level(figure: go.Figure, level: float, words: str, column: int = 1) -> N
 
 
 def _traces(history: History, metric: Metric, detail: Detail) -> list[go.Scatter]:
-    traces = []
-    if detail == "within epochs":
-        train = curve(_train_observations(history), metric, "train")
-        traces.append(_trace(train, "train", metric, marked=False))
-        traces += _sample_trace(history, metric)
-    else:
-        traces.append(_trace(history.curve(metric, "train"), "train", metric, marked=True))
+    """Curves from back to front. A part that is to come is in the legend from the start."""
+    within = detail == "within epochs"
+    train = _train_observations(history) if within else history.epochs
+    traces = [_trace(curve(train, metric, "train"), "train", metric, marked=not within)]
+    started = history.started
+    rows = {
+        "validation": started.validation_rows if started else 0,
+        "test": started.test_rows if started else 0,
+    }
     for part in PARTS[1:]:
-        values = history.curve(metric, part)
-        if values[0]:
-            traces.append(_trace(values, part, metric, marked=True))
-    return [*traces, *_kept_trace(history, metric)]
+        if rows[part] or any(metrics_of(epoch, part) for epoch in history.epochs):
+            traces.append(_trace(history.curve(metric, part), part, metric, marked=True))
+    if within:
+        traces += _sample_trace(history, metric)
+    return [*traces, *_kept_trace(history, metric)] if rows["validation"] else traces
 
 
 def _train_observations(history: History) -> list[Point | Epoch]:
@@ -154,8 +163,8 @@ def _trace(
     positions, heights = values
     marks = marked and len(positions) <= MARKED_UP_TO
     return go.Scatter(
-        x=positions,
-        y=heights,
+        x=positions or NOTHING,
+        y=heights or NOTHING,
         name=_LEGEND[part],
         legendgroup=part,
         mode="lines+markers" if marks else "lines",
@@ -174,8 +183,8 @@ def _sample_trace(history: History, metric: Metric) -> list[go.Scatter]:
         go.Scatter(
             x=positions,
             y=heights,
-            name="validation: a sample of it, within the epoch",
-            legendgroup="sample",
+            name=SAMPLE,
+            legendgroup="validation",
             mode="lines",
             line={"color": colour("accent", 0.55), "width": 1.5, "dash": "dash"},
             hovertemplate="validation sample %{y:.4f}<extra></extra>",
@@ -184,16 +193,15 @@ def _sample_trace(history: History, metric: Metric) -> list[go.Scatter]:
 
 
 def _kept_trace(history: History, metric: Metric) -> list[go.Scatter]:
-    """A ring round the epoch whose weights are kept."""
-    value = value_of(history.best.validation, metric) if history.best else None
-    if history.best is None or value is None:
-        return []
-    words = "epoch kept" if history.finished else "best epoch so far"
+    """A ring round the epoch whose weights are kept, which is the best one on validation."""
+    best = history.best
+    value = value_of(best.validation, metric) if best else None
+    known = best is not None and value is not None
     return [
         go.Scatter(
-            x=[history.best.epoch],
-            y=[value],
-            name=words,
+            x=[best.epoch] if best and known else NOTHING,
+            y=[value] if known else NOTHING,
+            name="epoch kept",
             legendgroup="kept",
             mode="markers",
             marker={
@@ -202,7 +210,7 @@ def _kept_trace(history: History, metric: Metric) -> list[go.Scatter]:
                 "color": colour("text"),
                 "line": {"width": 2},
             },
-            hovertemplate=f"{words}: {history.best.epoch}<extra></extra>",
+            hovertemplate="best so far, kept: epoch %{x}<extra></extra>",
         )
     ]
 

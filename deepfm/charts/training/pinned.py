@@ -22,8 +22,8 @@ from deepfm.events import Epoch, Point
 from deepfm.terms import TERM_NAMES, sigmoid
 
 PINNED_CAPTION: Final = (
-    "each bar is one term minus its mean over the reference rows: right raises the score above "
-    "that of a typical impression, left lowers it."
+    "L linear, P pairwise, D deep, each minus its mean over the reference rows. Right raises the "
+    "score above that of a typical impression, left lowers it."
 )
 
 
@@ -79,7 +79,8 @@ def pinned_figure(
     for place, term in shown:
         figure.add_trace(_bar(bars.centred[place], term))
     figure.update_xaxes(
-        range=(-1.45 * half_width, 1.45 * half_width),
+        # The room beside the longest bar is for its number.
+        range=(-1.7 * half_width, 1.7 * half_width),
         showgrid=False,
         showticklabels=False,
         zeroline=True,
@@ -87,22 +88,18 @@ def pinned_figure(
     )
     figure.update_yaxes(
         categoryorder="array",
-        categoryarray=[_name(term) for _, term in reversed(shown)],
+        categoryarray=[TERM_LETTERS[term] for _, term in reversed(shown)],
         fixedrange=True,
         showgrid=False,
-        tickfont={"color": colour("text"), "size": 12},
+        tickfont={"color": colour("text"), "size": 12, "weight": 600},
     )
     return figure
-
-
-def _name(term: str) -> str:
-    return f"{TERM_LETTERS[term]} {term}"
 
 
 def _bar(value: float, term: str) -> go.Bar:
     return go.Bar(
         x=[value],
-        y=[_name(term)],
+        y=[TERM_LETTERS[term]],
         name=term,
         orientation="h",
         width=0.72,
