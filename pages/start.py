@@ -7,14 +7,20 @@ import numpy as np
 import streamlit as st
 
 from deepfm.charts.contributions import term_values, terms_figure
-from deepfm.charts.palette import TERM_WORDS, format_auc, format_logit, format_probability
-from deepfm.data.catalog import PINNED, true_probability
+from deepfm.charts.palette import (
+    TERM_WORDS,
+    format_auc,
+    format_count,
+    format_logit,
+    format_probability,
+)
+from deepfm.data.synthetic import PINNED, demo_values, true_probability
 from deepfm.errors import DeepFMError
 from deepfm.explanation import Explanation, explain
 from deepfm.trained import TrainedModel
 from deepfm.ui import links, state, training
 from deepfm.ui.plot import plot
-from deepfm.ui.sentence import Suggestion, sentence
+from deepfm.ui.sentence import Suggestion, chosen_values, sentence
 from deepfm.ui.text import plain, show_error
 
 if TYPE_CHECKING:
@@ -30,19 +36,6 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "side": "at the side",
         "bottom": "at the bottom",
     },
-    "hour": {str(hour): f"{hour}:00" for hour in range(24)},
-}
-ORDERS: Final[Mapping[str, tuple[str, ...]]] = {
-    "hour": tuple(str(hour) for hour in range(24)),
-    "weekday": (
-        "Monday",
-        "Tuesday",
-        "Wednesday",
-        "Thursday",
-        "Friday",
-        "Saturday",
-        "Sunday",
-    ),
 }
 FIRST_PINNED: Final = 2
 HISTORY: Final = "start_history"
@@ -52,7 +45,8 @@ def page() -> None:
     """The first minute: change a word, see the score divide, train it yourself."""
     st.title("Why did this person click?", anchor=False)
     st.markdown(
-        "A DeepFM adds up three opinions. Change a word and see which of them changes its mind."
+        "**DeepFM Lab** trains a model of clicks that adds up three opinions. Change a word and "
+        "see which of them changes its mind."
     )
     try:
         first_impression()
@@ -69,7 +63,8 @@ def first_impression() -> None:
     history: list[dict[str, str]] = st.session_state.setdefault(
         HISTORY, [dict(PINNED[FIRST_PINNED].values)]
     )
-    left, right = st.columns([6, 7], gap="large")
+    with st.container(key="stack_first_minute"):
+        left, right = st.columns([6, 7], gap="large")
     with left:
         values = choose(model, history)
         train_button()
@@ -81,14 +76,13 @@ def first_impression() -> None:
 
 def choose(model: TrainedModel, history: list[dict[str, str]]) -> dict[str, str]:
     """The sentence with its suggestions; each change is kept, so that one can go back."""
-    chosen = st.session_state.get("start_sentence", {}).get("values")
-    values = {**history[-1], **(chosen or {})}
+    values = {**history[-1], **chosen_values("start_sentence")}
     if values != history[-1]:
         history.append(values)
     sentence(
         SENTENCE,
         values,
-        {field: field_options(model, field) for field in sentence_fields()},
+        {field: field_options(field) for field in sentence_fields()},
         key="start_sentence",
         reference=history[-2] if len(history) > 1 else values,
         tries=suggestions(model, values),
@@ -102,13 +96,10 @@ def sentence_fields() -> list[str]:
     return ["format", "ad", "site", "slot", "weekday", "hour", "device"]
 
 
-def field_options(model: TrainedModel, field: str) -> list[tuple[str, str]]:
-    """(value, its words) of a field in reading order, without "rare or unseen"."""
-    known = [str(value) for value in state.field_values(model, field)]
-    order = ORDERS.get(field, ())
-    known.sort(key=lambda value: order.index(value) if value in order else len(order))
+def field_options(field: str) -> list[tuple[str, str]]:
+    """(value, its words) of a field in natural order."""
     words = WORDS.get(field, {})
-    return [(value, words.get(value, value)) for value in known]
+    return [(value, words.get(value, value)) for value in demo_values(field)]
 
 
 def suggestions(model: TrainedModel, values: dict[str, str], most: int = 3) -> list[Suggestion]:
@@ -116,7 +107,7 @@ def suggestions(model: TrainedModel, values: dict[str, str], most: int = 3) -> l
     now = float(model.score(model.encode(values)[None, :]).probability[0])
     found = []
     for field in sentence_fields():
-        options = [item for item in field_options(model, field) if item[0] != values[field]]
+        options = [item for item in field_options(field) if item[0] != values[field]]
         ids = np.stack([model.encode({**values, field: value}) for value, _ in options])
         moves = np.abs(model.score(ids).probability - now)
         value, words = options[int(moves.argmax())]
@@ -145,7 +136,7 @@ def train_button() -> None:
             with st.spinner("Making the demo's 60,000 impressions…"):
                 run_id = training.queue_demo_run()
             links.go_to("train", run=run_id)
-        st.caption("60,000 made-up impressions, a few seconds, on this machine.")
+        st.caption("60,000 impressions, a few seconds, on this machine.", width="content")
 
 
 def show_score(explanation: Explanation, before: Explanation | None, truth: float) -> None:
@@ -158,7 +149,7 @@ def show_score(explanation: Explanation, before: Explanation | None, truth: floa
         height=250,
         caption=(
             "bars to the right raise the score, bars to the left lower it, against the average "
-            "of 1,000 impressions the model was trained on."
+            f"of {format_count(explanation.reference_rows)} impressions the model was trained on."
             + (" The outline is the score before your change." if before else "")
         ),
         alt=(
@@ -192,7 +183,7 @@ def figures_row(explanation: Explanation, before: Explanation | None, truth: flo
 def ways_in() -> None:
     """Three ways on: the demo, one's own click log, the deck's data."""
     st.subheader("Three ways in", anchor=False)
-    cards = (
+    cards: tuple[tuple[str, str, str, str, dict[str, str]], ...] = (
         (
             "The demo",
             "Made-up clicks whose true probability is known, so you can see how right "

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from deepfm.explanation import Explanation
 
 PROBABILITY_TICKS: Final = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
+TRANSITION: Final = {"duration": 350, "easing": "cubic-in-out"}
 MOST_FIELDS: Final = 14
 MOST_PAIR_FIELDS: Final = 24
 
@@ -51,7 +52,9 @@ def terms_figure(
         x="raises or lowers the score (logit)",
         showlegend=False,
         bargap=0.42,
-        transition={"duration": 350, "easing": "cubic-in-out"},
+        transition=TRANSITION,
+        # Plotly cannot draw the steps between two bars with round corners.
+        barcornerradius=0,
     )
     rows = [f"<b>{TERM_LETTERS[name]}</b>  {name.capitalize()}" for name in names]
     if before is not None:
@@ -150,7 +153,8 @@ def waterfall_figure(explanation: "Explanation", before: "Explanation | None" = 
         x="score (logit)",
         showlegend=False,
         bargap=0.4,
-        transition={"duration": 300, "easing": "cubic-in-out"},
+        transition=TRANSITION,
+        barcornerradius=0,
     )
     ends = ["Typical score", *(step.name for step in steps), "This score"]
     rows = [*ends, "Before"] if before else ends

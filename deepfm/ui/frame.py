@@ -9,28 +9,23 @@ from deepfm.errors import DeepFMError
 from deepfm.ui import links, state
 from deepfm.ui.text import plain, show_error
 
-ICON: Final = ":material/stacked_bar_chart:"
+_ASSETS: Final = Path(__file__).resolve().parents[2] / "assets"
+ICON: Final = str(_ASSETS / "icon.svg")
 
 _STYLE: Final = Path(__file__).parent / "frame.css"
 
 
 def show(page: links.PageInfo) -> None:
-    """The context row: on the left what is looked at, on the right what is running."""
-    st.html(_STYLE)
+    """The context row says what is looked at; the chip, out of the flow, what is running."""
+    st.logo(ICON)
     try:
-        with st.container(
-            key="context",
-            horizontal=True,
-            vertical_alignment="center",
-            horizontal_alignment="distribute",
-        ):
-            if page.context == "run":
-                _choose_run()
-            elif page.context == "dataset":
-                _choose_dataset()
-            else:
-                st.space("small")
+        with st.container(key="aside"):
+            st.html(_STYLE)
             running_chip()
+        if page.context == "run":
+            _choose_run()
+        elif page.context == "dataset":
+            _choose_dataset()
     except DeepFMError as error:
         show_error(error)
 

@@ -87,7 +87,6 @@ def link(
     label: str,
     *,
     icon: str | None = None,
-    width: Literal["content", "stretch"] = "content",
     **parameters: str,
 ) -> None:
     """A link to another page, with parameters for its address; `label` is shown as it is."""
@@ -97,11 +96,10 @@ def link(
             str(page.file),
             label=plain(label),
             icon=icon or page.icon,
-            width=width,
             query_params=parameters,
         )
     except StreamlitAPIException:
-        st.link_button(plain(label), _address(page, parameters), width=width)
+        st.link_button(plain(label), _address(page, parameters))
 
 
 def button(

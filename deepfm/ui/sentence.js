@@ -44,7 +44,7 @@ export default function ({ data, parentElement, setStateValue }) {
   const choose = (changes) => {
     root.values = { ...root.values, ...changes };
     show();
-    setStateValue('values', root.values);
+    setStateValue('chosen', root.values);
   };
   const show = () => {
     for (const select of root.querySelectorAll('select')) {

@@ -48,15 +48,15 @@ def sentence(
     reference: Mapping[str, str],
     tries: Sequence[Suggestion] = (),
     stories: Sequence[Suggestion] = (),
-) -> dict[str, str] | None:
-    """Show the sentence; the values the person chose in it, None before the first choice.
+) -> None:
+    """Show the sentence; `chosen_values` has what the person chose in it.
 
     template    words with fields in braces: "On a {site} site"
     values      what each drop-down shows now
     options     field to (value, its words) in the order of the list
     reference   values that differ from these are marked as changed
     """
-    result = _SENTENCE(
+    _SENTENCE(
         key=key,
         data={
             "parts": _parts(template, options),
@@ -65,9 +65,13 @@ def sentence(
             "tries": [_chip(item) for item in tries],
             "stories": [_chip(item) for item in stories],
         },
-        on_values_change=_nothing,
+        on_chosen_change=_nothing,
     )
-    return dict(result.values) if result.values else None
+
+
+def chosen_values(key: str) -> dict[str, str]:
+    """The values that were chosen in the sentence `key`, by field; none before the first."""
+    return dict(st.session_state.get(key, {}).get("chosen") or {})
 
 
 def _parts(template: str, options: Mapping[str, Sequence[tuple[str, str]]]) -> list[dict[str, Any]]:

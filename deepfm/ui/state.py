@@ -195,11 +195,16 @@ def run_folder(run_id: str) -> Path:
 def trained(run_id: str) -> "TrainedModel":
     """The model of a run, read once; RunError if its folder is missing or damaged."""
     folder = run_folder(run_id)
-    return _trained(folder, _time(folder / "config.json"), _time(folder / "model.safetensors"))
+    return _trained(folder, run_time(folder))
+
+
+def run_time(folder: Path) -> float:
+    """When a run folder was last changed: the key of everything that is read from it."""
+    return max(_time(folder / name) for name in ("config.json", "model.safetensors"))
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)
-def _trained(folder: Path, config_time: float, model_time: float) -> "TrainedModel":
+def _trained(folder: Path, time: float) -> "TrainedModel":
     from deepfm.trained import open_run
 
     return open_run(folder)
@@ -207,7 +212,7 @@ def _trained(folder: Path, config_time: float, model_time: float) -> "TrainedMod
 
 def field_values(model: "TrainedModel", field: str) -> list[str]:
     """The values of a field that have a feature of their own, the commonest first."""
-    return _field_values(model.folder, _time(model.folder / "vocabulary.parquet"), model, field)
+    return _field_values(model.folder, run_time(model.folder), model, field)
 
 
 @st.cache_data(show_spinner=False, max_entries=512)

@@ -26,5 +26,6 @@ def show_error(error: Exception | str) -> None:
 
 
 def show_notice(text: str) -> None:
-    """Something a person should be told in words."""
-    st.info(plain(text), icon=":material/info:")
+    """Something a person should be told in words; without a colour, since ours mean terms."""
+    with st.container(border=True):
+        st.markdown(f":material/info: {plain(text)}")

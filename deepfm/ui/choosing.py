@@ -1,0 +1,219 @@
+"""The address to one impression of a run: which row, by which list, with which values changed.
+
+?part=test&row=12&list=clicks&change=device%3Dphone: a link opens the same thing elsewhere.
+"""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+
+from deepfm.charts.palette import format_count, format_probability
+from deepfm.errors import RunError
+from deepfm.evaluation import disagreement
+from deepfm.trained import TrainedModel
+from deepfm.ui import state
+
+LISTS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "all": "All rows, in file order",
+        "clicks": "Missed clicks, least expected first",
+        "others": "False alarms, surest first",
+        "apart": "Branches pull apart, strongest first",
+    }
+)
+LONGEST_LIST: Final = 1_000
+TABLE_ROWS: Final = 2_000
+"""Rows of the table that are sent to the page at once; the filter narrows them down."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One row of a run and the values that were changed in it.
+
+    rows       int64[M], the list that is gone through
+    position   where `row` stands in it
+    """
+
+    part: str
+    row: int
+    list_name: str
+    rows: NDArray[np.int64]
+    position: int
+    changes: dict[str, str]
+
+
+def choice_in_address(model: TrainedModel) -> Choice:
+    """What the address names; what it does not name or names wrongly is the first of its kind."""
+    part = st.query_params.get("part", model.part)
+    part = part if part in model.parts else model.part
+    list_name = st.query_params.get("list", "all")
+    list_name = list_name if list_name in LISTS else "all"
+    rows = rows_of(model, part, list_name)
+    if not len(rows):
+        rows, list_name = rows_of(model, part, "all"), "all"
+    if not len(rows):
+        raise RunError(
+            f"This run keeps no rows of its {part} part, so there is no impression to choose. "
+            "Train it again, or choose another run."
+        )
+    row, position = _row_in_address(rows)
+    return Choice(part, row, list_name, rows, position, _changes_in_address(model))
+
+
+def _row_in_address(rows: NDArray[np.int64]) -> tuple[int, int]:
+    try:
+        row = int(st.query_params.get("row", rows[0]))
+    except ValueError:
+        row = int(rows[0])
+    found = np.flatnonzero(rows == row)
+    return (row, int(found[0])) if len(found) else (int(rows[0]), 0)
+
+
+def _changes_in_address(model: TrainedModel) -> dict[str, str]:
+    names = {field.name for field in model.fields}
+    pairs = (text.partition("=") for text in st.query_params.get_all("change"))
+    return {field: value for field, sign, value in pairs if sign and field in names}
+
+
+def show_row(row: int, part: str | None = None) -> None:
+    """Go to a row; what was changed in another one is put back."""
+    if part is not None:
+        st.query_params["part"] = part
+    st.query_params["row"] = str(row)
+    st.query_params.pop("change", None)
+
+
+def show_list(list_name: str) -> None:
+    """Go through another list, from its first row."""
+    st.query_params["list"] = list_name
+    for name in ("row", "change"):
+        st.query_params.pop(name, None)
+
+
+def change_value(choice: Choice, original: Mapping[str, str], field: str, value: str) -> None:
+    """Change one value; the row's own value is no change."""
+    changes = {**choice.changes, field: value}
+    kept = {name: text for name, text in changes.items() if text != original[name]}
+    st.query_params["change"] = [f"{name}={text}" for name, text in kept.items()]
+
+
+def put_back() -> None:
+    """Undo every change."""
+    st.query_params.pop("change", None)
+
+
+def step(choice: Choice, by: int) -> None:
+    """The next or the previous row of the list, round its end."""
+    show_row(int(choice.rows[(choice.position + by) % len(choice.rows)]))
+
+
+def random_step(choice: Choice) -> None:
+    """Any other row of the list."""
+    others = len(choice.rows) - 1
+    step(choice, random.randint(1, others) if others else 0)
+
+
+def rows_of(model: TrainedModel, part: str, list_name: str) -> NDArray[np.int64]:
+    """The rows of a list, int64[M]: those whose raw values the run keeps."""
+    return _lists(model.folder, state.run_time(model.folder), part, model)[list_name]
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _lists(
+    folder: Path, time: float, part: str, _model: TrainedModel
+) -> dict[str, NDArray[np.int64]]:
+    kept = len(_model.impression_ids(part))
+    scores = _model.scores(part)
+    logit = np.asarray(scores.terms.logit, dtype=np.float64)[:kept]
+    clicked = scores.labels[:kept] == 1
+    apart = disagreement(scores.terms, _model.reference.mean)[:kept]
+    return {
+        "all": np.arange(kept),
+        "clicks": _first(np.flatnonzero(clicked), logit),
+        "others": _first(np.flatnonzero(~clicked), -logit),
+        "apart": _first(np.flatnonzero(apart > 0), -apart),
+    }
+
+
+def _first(rows: NDArray[np.int64], key: NDArray[np.float64]) -> NDArray[np.int64]:
+    return rows[np.argsort(key[rows], kind="stable")][:LONGEST_LIST]
+
+
+@st.dialog("Choose an impression", width="large")
+def choose_from_table(model: TrainedModel, choice: Choice) -> None:
+    """A table of raw values that sorts and filters; a click on a row opens it."""
+    raw = model.impressions(choice.part)
+    left, right = st.columns(2)
+    field = left.selectbox("Only rows where", ["", *raw.column_names], format_func=_any)
+    rows = choice.rows
+    if field:
+        column = raw[field].take(choice.rows)
+        counts = column.value_counts().to_pylist()
+        counts.sort(key=lambda item: -item["counts"])
+        values = [item["values"] for item in counts]
+        value = right.selectbox("is", values, format_func=_empty)
+        chosen = np.array([item == value for item in column.to_pylist()], dtype=bool)
+        rows = rows[chosen]
+    table = _table(model, choice.part, rows[:TABLE_ROWS])
+    shown = "" if len(rows) <= TABLE_ROWS else f", the first {format_count(TABLE_ROWS)} are shown"
+    st.caption(f"{format_count(len(rows))} rows{shown}. Click a heading to sort, a row to open it.")
+    event = st.dataframe(
+        table,
+        hide_index=True,
+        height=440,
+        on_select="rerun",
+        selection_mode="single-row",
+        key="impression_table",
+    )
+    if event.selection.rows:
+        show_row(int(table["row"].iloc[event.selection.rows[0]]), choice.part)
+        st.rerun()
+
+
+def _table(model: TrainedModel, part: str, rows: NDArray[np.int64]) -> pd.DataFrame:
+    scores = model.scores(part)
+    table = pd.DataFrame({"row": rows})
+    table["clicked"] = scores.labels[rows] == 1
+    probability = scores.terms[rows].probability
+    table["probability"] = [round(100 * value, 2) for value in probability]
+    if scores.truth is not None:
+        table["truth"] = np.round(100 * scores.truth[rows].astype(np.float64), 2)
+    raw = model.impressions(part).take(rows)
+    for name in raw.column_names:
+        own = name if name not in table.columns else f"{name} (column)"
+        table[own] = raw[name].to_pylist()
+    return table.rename(columns={"probability": "model %", "truth": "truth %"})
+
+
+def _any(name: str) -> str:
+    return name or "(any value)"
+
+
+def _empty(value: str | None) -> str:
+    return "(empty)" if value in (None, "") else str(value)
+
+
+def place_in_words(choice: Choice) -> str:
+    """ "Row 1,234 of the test part · 3 of 1,000 in this list"."""
+    words = f"Row {format_count(choice.row)} of the {choice.part} part"
+    if choice.list_name == "all":
+        return words
+    return f"{words} · {choice.position + 1} of {format_count(len(choice.rows))} in this list"
+
+
+def outcome_in_words(label: float | None, truth: float | None) -> list[str]:
+    """What happened and the true probability, as far as they are known."""
+    figures = []
+    if label is not None:
+        figures.append("clicked" if label == 1 else "not clicked")
+    if truth is not None:
+        figures.append(f"true probability {format_probability(truth)}")
+    return figures
