@@ -29,6 +29,7 @@ from deepfm.data.schema import Schema
 from deepfm.data.vocabulary import Vocabulary
 from deepfm.errors import DeepFMError, RunError
 from deepfm.events import Event, Finished, from_json
+from deepfm.terms import TERM_NAMES
 from deepfm.trained.weights import Float32s, Ids
 
 VERSION: Final = 1
@@ -46,7 +47,7 @@ FILES: Final = (
     "environment.json",
     "result.json",
 )
-SCORE_COLUMNS: Final = ("part", "row", "linear", "pairwise", "deep", "label", "truth")
+SCORE_COLUMNS: Final = ("part", "row", *TERM_NAMES, "label", "truth")
 PARTS: Final = ("test", "validation", "train")
 VALUE: Final = "value:"
 """Before the name of each raw column in impressions.parquet, so that none is taken for another."""
@@ -182,6 +183,7 @@ class RunFolder:
             for name in SCORE_COLUMNS[:-1]:
                 if table[name].null_count:
                     raise ValueError(f"column {name} has empty cells")
+            _check_numbers(table)
             return _by_part(table)
 
     def impressions(self, fields: set[str]) -> "PartTable":
@@ -231,6 +233,15 @@ def check_ids(ids: NDArray[Any], vocabulary: Vocabulary) -> None:
     high = np.array([field.default for field in fields])
     if ((ids < low) | (ids > high)).any():
         raise ValueError("it holds an index outside its field")
+
+
+def _check_numbers(table: pa.Table) -> None:
+    """ValueError unless terms are finite and labels are 0 or 1."""
+    for name in TERM_NAMES:
+        if not np.isfinite(table[name].to_numpy()).all():
+            raise ValueError(f"column {name} holds values that are not numbers")
+    if not np.isin(table["label"].to_numpy(), (0, 1)).all():
+        raise ValueError("column label holds a value that is neither 0 nor 1")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file, save_file
 
@@ -364,6 +366,29 @@ def test_an_index_outside_its_field_is_refused(run: Path) -> None:
     np.save(run / "reference.npy", ids.astype(object), allow_pickle=True)
     with pytest.raises(RunError, match=r"reference\.npy"):
         open_run(run)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("deep", np.nan, "deep holds values that are not numbers"),
+        ("linear", np.inf, "linear holds values that are not numbers"),
+        ("label", 2.0, "neither 0 nor 1"),
+        ("row", 5, "do not count from 0"),
+        ("part", "other", "its parts are"),
+    ],
+)
+def test_scores_that_no_training_writes_are_refused(
+    run: Path, column: str, value: Any, message: str
+) -> None:
+    table = pq.read_table(run / "scores.parquet")
+    cells = table[column].to_pylist()
+    cells[3] = value
+    place = table.column_names.index(column)
+    changed = table.set_column(place, column, pa.array(cells, table.schema.field(column).type))
+    pq.write_table(changed, run / "scores.parquet")
+    with pytest.raises(RunError, match=rf"scores\.parquet.*{message}"):
+        open_run(run).scores()
 
 
 def test_opening_costs_no_torch_and_no_scikit_learn(run: Path) -> None:
