@@ -4,6 +4,8 @@ The demo's clicks follow a sum that is written out here: single fields, two tabl
 a rule of three fields that no list of pairs can say. Fields are drawn independently.
 """
 
+import tempfile
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -107,9 +109,9 @@ _VALUES: Final[Mapping[str, tuple[str, ...]]] = {
 DEMO_FIELDS: Final[tuple[str, ...]] = tuple(_VALUES)
 
 _HOUR_WEIGHTS: Final = (
-    (1.0, 0.6, 0.4, 0.3, 0.3, 0.6, 1.5, 2.6)
-    + (3.4, 3.2, 3.0, 3.0, 3.4, 3.4, 3.2, 3.2)
-    + (3.4, 3.8, 4.2, 4.8, 5.0, 4.6, 3.4, 2.0)
+    *(1.0, 0.6, 0.4, 0.3, 0.3, 0.6, 1.5, 2.6),
+    *(3.4, 3.2, 3.0, 3.0, 3.4, 3.4, 3.2, 3.2),
+    *(3.4, 3.8, 4.2, 4.8, 5.0, 4.6, 3.4, 2.0),
 )
 _WEIGHTS: Final[Mapping[str, tuple[float, ...]]] = {
     "hour": _HOUR_WEIGHTS,
@@ -178,8 +180,7 @@ def write_demo(folder: Path) -> dict[str, Path]:
     paths = {}
     for part in DEMO_ROWS:
         paths[part] = folder / f"{part}.tsv"
-        options = pyarrow.csv.WriteOptions(delimiter="\t", quoting_style="none")
-        pyarrow.csv.write_csv(demo_table(part).drop_columns(["truth"]), paths[part], options)
+        _write_tabs(paths[part], demo_table(part).drop_columns(["truth"]), header=True)
     return paths
 
 
@@ -327,3 +328,73 @@ PINNED: Final[tuple[PinnedImpression, ...]] = (
         "Composed: one word changed, laptop to phone.",
     ),
 )
+
+D2L_FORM_ROWS: Final[Mapping[str, int]] = {"train": 15_000, "test": 3_000}
+_D2L_CARDINALITIES: Final = (
+    *(150, 80, 4, 800, 300, 230, 95, 60, 115, 280, 55, 170, 80, 2, 55, 400, 2),
+    *(2, 2, 150, 100, 180, 18, 14, 2, 85, 400, 36, 22, 14, 30, 36, 16, 12),
+)
+_D2L_FACTORS: Final = 4
+
+
+def write_d2l_form(
+    folder: Path, *, seed: int = 0, rows: Mapping[str, int] = D2L_FORM_ROWS
+) -> dict[str, Path]:
+    """Write train.csv and test.csv as D2L's ctr set has them: part to path.
+
+    Tab-separated without header: a label, then 34 columns of hash-like values; 15,000 and 3,000
+    rows, about as many different values as in the real set. Clicks follow a factorization
+    machine, so that there is something to learn.
+    """
+    rng = np.random.default_rng(seed)
+    fields = [_HashedField(rng, size) for size in _D2L_CARDINALITIES]
+    paths = {}
+    for part, count in rows.items():
+        codes = [field.draw(rng, count) for field in fields]
+        pull = np.sum([f.weights[c] for f, c in zip(fields, codes, strict=True)], axis=0)
+        factors = np.stack([f.factors[c] for f, c in zip(fields, codes, strict=True)])
+        pairs = (factors.sum(axis=0) ** 2 - (factors**2).sum(axis=0)).sum(axis=1) / 2
+        clicked = rng.random(count) < sigmoid(-1.4 + pull + pairs)
+        columns = [field.texts.take(pa.array(c)) for field, c in zip(fields, codes, strict=True)]
+        table = pa.table([pa.array(clicked.astype(np.int8)), *columns], [*map(str, range(35))])
+        paths[part] = folder / f"{part}.csv"
+        _write_tabs(paths[part], table, header=False)
+    return paths
+
+
+def write_d2l_zip(path: Path, *, seed: int = 0) -> None:
+    """Write a zip of the form of D2L's ctr.zip: ctr/train.csv and ctr/test.csv."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        for file in write_d2l_form(Path(folder), seed=seed).values():
+            archive.write(file, f"ctr/{file.name}")
+
+
+class _HashedField:
+    """One column of hash-like values, drawn by Zipf's law, with its pull and factors.
+
+    texts     size texts of 8 hex digits
+    weights   float64[size]; factors float64[size, 4]
+    """
+
+    def __init__(self, rng: np.random.Generator, size: int) -> None:
+        numbers = rng.integers(1 << 32, size=size)
+        self.texts = pa.array([f"{number:08x}" for number in numbers.tolist()])
+        self.weights = rng.normal(0.0, 0.15, size)
+        self.factors = rng.normal(0.0, 0.12, (size, _D2L_FACTORS))
+        shares = 1.0 / np.arange(1, size + 1)
+        self._shares = shares / shares.sum()
+
+    def draw(self, rng: np.random.Generator, rows: int) -> NDArray[np.int64]:
+        return rng.choice(len(self.texts), rows, p=self._shares)
+
+
+def _write_tabs(path: Path, table: pa.Table, *, header: bool) -> None:
+    """Write texts that hold neither tabs nor quotes, as they are."""
+    options = pyarrow.csv.WriteOptions(include_header=False, delimiter="\t", quoting_style="none")
+    with path.open("wb") as file:
+        if header:
+            file.write(("\t".join(table.column_names) + "\n").encode())
+        pyarrow.csv.write_csv(table, file, options)

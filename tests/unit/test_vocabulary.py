@@ -85,14 +85,14 @@ def test_numbers_and_truth_values_given_from_python_read_as_in_a_file(
 
 
 def test_unknown_and_missing_fields_are_named(vocabulary: Vocabulary) -> None:
-    with pytest.raises(SchemaError, match="no field 'sight'.*'site', 'age', 'ad'"):
+    with pytest.raises(SchemaError, match=r"no field 'sight'.*'site', 'age', 'ad'"):
         vocabulary.encode({"sight": "news", "age": "1", "ad": "a"})
     with pytest.raises(SchemaError, match="no value for 'age', 'ad'"):
         vocabulary.encode({"site": "news"})
 
 
 def test_index_outside_its_field_is_refused(vocabulary: Vocabulary) -> None:
-    with pytest.raises(DataError, match="Index 8 does not belong to field 'site'.* 0 to 7"):
+    with pytest.raises(DataError, match=r"Index 8 does not belong to field 'site'.* 0 to 7"):
         vocabulary.decode([8, 8, 14])
     with pytest.raises(DataError, match="2 indices given for 3 fields"):
         vocabulary.decode([0, 8])

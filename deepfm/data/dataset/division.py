@@ -11,12 +11,8 @@ from numpy.typing import NDArray
 from deepfm.config import PrepareConfig
 from deepfm.data.dataset.folder import PART_NAMES, PartSummary
 from deepfm.data.dataset.recording import Block, Recording
-from deepfm.data.dataset.splitting import (
-    read_times,
-    split_at_random,
-    split_by_group,
-    split_by_time,
-)
+from deepfm.data.dataset.splitting import split_at_random, split_by_group, split_by_time
+from deepfm.data.dataset.times import read_times
 from deepfm.errors import SchemaError
 
 Rows: TypeAlias = slice | NDArray[np.bool_]

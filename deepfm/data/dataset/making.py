@@ -122,6 +122,8 @@ def make_once(
             reporter=reporter,
         )
         _put_in_place(made, folder, recipe.fingerprint)
+    for text in recording.notices:
+        reporter.notice("data", text)
     return open_dataset(folder)
 
 
@@ -141,8 +143,11 @@ def _file_sources(paths: dict[str, Path], recipe: Recipe) -> Iterator[list[Sourc
     split = "validation" not in paths and recipe.config.validation > 0
     with ExitStack() as opened:
         readers = {
-            part: opened.enter_context(_open_rows(path, recipe)) for part, path in paths.items()
+            part: opened.enter_context(open_rows(path, recipe.schema, settings=recipe.settings))
+            for part, path in paths.items()
         }
+        for reader in readers.values():
+            check_same_columns(recipe.schema, reader)
         yield [
             Source(
                 paths[part].name,
@@ -155,12 +160,6 @@ def _file_sources(paths: dict[str, Path], recipe: Recipe) -> Iterator[list[Sourc
             )
             for part, reader in readers.items()
         ]
-
-
-def _open_rows(path: Path, recipe: Recipe) -> RowReader:
-    reader = open_rows(path, recipe.schema, settings=recipe.settings)
-    check_same_columns(recipe.schema, reader)
-    return reader
 
 
 def _position(reader: RowReader) -> tuple[int, int]:
@@ -286,12 +285,10 @@ def _put_in_place(made: Path, folder: Path, fingerprint: str) -> None:
 def _folder_aside(parent: Path) -> Iterator[Path]:
     """A folder to work in, beside the final one, locked while its maker lives; removed after."""
     aside = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=parent))
-    lock = os.open(aside, os.O_RDONLY)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield aside
+        with _locked(aside):
+            yield aside
     finally:
-        os.close(lock)
         shutil.rmtree(aside, ignore_errors=True)
 
 
@@ -302,14 +299,19 @@ def _remove_stale(parent: Path) -> None:
     """
     for aside in parent.glob(f"{_ASIDE}*"):
         try:
-            lock = os.open(aside, os.O_RDONLY)
-        except FileNotFoundError:
+            with _locked(aside):
+                if any(aside.iterdir()):
+                    shutil.rmtree(aside, ignore_errors=True)
+        except (BlockingIOError, FileNotFoundError):
             continue
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if any(aside.iterdir()):
-                shutil.rmtree(aside, ignore_errors=True)
-        except BlockingIOError:
-            continue
-        finally:
-            os.close(lock)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, which ends with the process; BlockingIOError if another has it."""
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(lock)

@@ -277,7 +277,8 @@ class Recording:
         meant = " or ".join(map(repr, (*self.schema.positive, *self.schema.negative)))
         raise SchemaError(
             f"{source.file}: column {self.schema.label.name!r} holds {value!r} on "
-            f"{source.row_word} {line}; a label is {meant}. Choose another label column, or say which values mean a click."
+            f"{source.row_word} {line}; a label is {meant}. Choose another label column, or say "
+            "which values mean a click."
         )
 
     def _numbers(
