@@ -128,6 +128,8 @@ def as_text(column: pa.Array) -> pa.Array:
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
         return _float_text(column)
+    if pa.types.is_fixed_size_binary(column.type):
+        return pa.array([_written(value) for value in column.to_pylist()], pa.string())
     try:
         text = pc.cast(column, pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):

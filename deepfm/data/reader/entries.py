@@ -167,8 +167,8 @@ class EntryRows:
             if found and (count := found[1].count(b" ")) != self._entries:
                 raise DataError(
                     f"Line {first_line + number:,} of {self._source.path.name!r} has {count} "
-                    f"entries where the first lines have {self._entries}. Each line needs the same number, so "
-                    "that the k-th entry is field k."
+                    f"entries where the first lines have {self._entries}. Each line needs the "
+                    "same number, so that the k-th entry is field k."
                 )
         wrong = {
             NUL: lines.count(b"\0") > 0,

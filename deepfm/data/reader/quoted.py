@@ -85,6 +85,8 @@ class SlowReader:
             rb"(?:^|(?<=" + mark + rb'))"(?:[^"]|"")*"(?=' + mark + rb"|\r?\n?\Z)"
         )
         self._open = re.compile(rb"(?:^|" + mark + rb')"')
+        self._closing = re.compile(rb'(?:[^"]|"")*"(?!")')
+        self._after_closing = re.compile(mark + rb"|\r?\Z")
 
     def read(self, data: bytes, *, final: bool, most: int | None = None) -> SlowRows:
         """Rows of a block that begins with a row.
@@ -100,12 +102,17 @@ class SlowReader:
         at = 0
         while at < len(lines) and (most is None or len(rows.lines) < most):
             taken, text = self._row_text(lines, at)
-            if text is None and not final and at + _JOIN_LINES > len(lines):
-                break
+            if not taken:
+                if not final:
+                    break
+                taken = 1
             if text is not None and not text.rstrip(b"\r"):
                 at += taken
                 continue
             reason = self._keep(text, rows.cells)
+            if reason and taken > 1:
+                # Lines that make no row together were joined by a quote left open on the first.
+                reason, taken = UNCLOSED, 1
             if reason:
                 bad.append(len(rows.lines))
                 rows.bad.reasons[reason] += 1
@@ -119,7 +126,11 @@ class SlowReader:
         return rows
 
     def _row_text(self, lines: list[bytes], at: int) -> tuple[int, bytes | None]:
-        """How many lines the row takes, and its text; (1, None) where its quote stays open."""
+        """How many lines the row takes, and its text.
+
+        (1, None) where its quote is not closed within reach, (0, None) where the lines at hand
+        end before that can be said.
+        """
         text = lines[at]
         if not self._quote or b'"' not in text or not self._is_open(text):
             return 1, text
@@ -128,12 +139,19 @@ class SlowReader:
             parts.append(line)
             size += len(line) + 1
             if size > _JOIN_BYTES:
-                break
-            if b'"' in line and not self._is_open(joined := b"\n".join(parts)):
-                return taken, joined
-        return 1, None
+                return 1, None
+            closing = self._closing.match(line)
+            if not closing:
+                continue
+            if not self._after_closing.match(line, closing.end()):
+                return 1, None
+            if not self._is_open(line[closing.end() :]):
+                return taken, b"\n".join(parts)
+        return int(at + _JOIN_LINES <= len(lines)), None
 
     def _is_open(self, text: bytes) -> bool:
+        if not self._open.search(text):
+            return False
         return self._open.search(self._quoted.sub(b"", text)) is not None
 
     def _keep(self, text: bytes | None, cells: list[list[str]]) -> str:

@@ -87,7 +87,7 @@ def _encoding(path: Path, head: bytes, whole: bool) -> tuple[str, tuple[str, ...
         return wide, (f"The file has no byte order mark and was taken for {wide.upper()}.",)
     _check_text(path, head)
     wrong, right = _utf8_faults(head, whole)
-    if not wrong or right > wrong or _control_characters(head):
+    if not wrong or right > wrong or _control_characters(head) or 0 in head:
         return "utf-8", ()
     return "windows-1252", (
         "The file is not UTF-8 and was read as Windows-1252; look at letters with accents.",
@@ -144,7 +144,8 @@ def _check_not_markup(path: Path, text: bytes) -> None:
 
 def _entries_kind(text: bytes) -> Kind | None:
     """libsvm or libffm, if nine in ten of the first lines are label and entries."""
-    lines = [line for line in tidy(text[:_LINES_BYTES]).split(b"\n")[:200] if line.strip()]
+    first = b"\n".join(text.split(b"\n", 200)[:200])
+    lines = [line for line in tidy(first).split(b"\n") if line.strip()]
     kinds: tuple[Kind, ...] = ("libsvm", "libffm")
     for kind in kinds:
         pattern = line_pattern(kind)
@@ -157,7 +158,7 @@ def _entries_kind(text: bytes) -> Kind | None:
 def _number_positions(text: bytes, kind: Kind) -> tuple[int, ...]:
     """Positions whose index is the same on all lines while its value is not always 1."""
     pattern = line_pattern(kind)
-    lines = tidy(text).split(b"\n")[:_MOST_ROWS]
+    lines = tidy(b"\n".join(text.split(b"\n", _MOST_ROWS)[:_MOST_ROWS])).split(b"\n")
     rows = [found[1].split() for line in lines if (found := pattern.fullmatch(line))]
     most = Counter(len(row) for row in rows).most_common(1)[0][0]
     rows = [row for row in rows if len(row) == most]

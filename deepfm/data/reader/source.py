@@ -68,6 +68,9 @@ class Source:
     @property
     def bytes_done(self) -> int:
         """Bytes of the file on the disk that were read so far."""
+        if self.ended:
+            # A zip archive ends with a directory that is read first.
+            return self.bytes_total
         return self._file.tell() if self._closed_at is None else self._closed_at
 
     def read(self, size: int) -> bytes:

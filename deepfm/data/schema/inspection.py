@@ -135,7 +135,7 @@ def _guessed_entries(
     """libsvm and libffm say by their form which is the label, and which entries are numbers."""
     first = columns[0]
     positive, negative, how = label_meanings(first)
-    label = LabelGuess(0, f"stands first on each line{how}", positive, negative)
+    label = LabelGuess(0, f"the first number of each line{how}", positive, negative)
     roles: list[Guess] = [("label", label.reason)]
     for position in range(len(columns) - 1):
         if position in format.numbers:

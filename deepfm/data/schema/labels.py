@@ -76,17 +76,17 @@ def _judge(facts: Facts, columns: int, named: bool) -> tuple[int, str] | None:
     if facts.distinct > 2:
         if not called or (facts.is_number and not facts.is_whole):
             return None
-        return 50, "is called as labels are, but holds more than two values"
+        return 50, "its name is that of a label, but it holds more than two values"
     if called:
-        return 100 + 30 * binary + 10 * (facts.distinct == 2), "is called as labels are"
+        return 100 + 30 * binary + 10 * (facts.distinct == 2), "its name is that of a label"
     if named and is_label_like(facts.name):
-        return 60 + 30 * binary + place, "speaks of clicks in its name and holds two values"
+        return 60 + 30 * binary + place, "its name speaks of a label, and it holds two values"
     if not named and facts.position == 0 and binary:
-        return 80, "stands first and holds nothing but two values"
+        return 80, "the first column, and it holds nothing but two values"
     if facts.distinct == 2 and binary:
-        return 30 + place, "holds two values, and no column is called as labels are"
+        return 30 + place, "it holds two values, and no column has the name of a label"
     if facts.distinct == 2:
-        return 10 + place, "is one of the columns with two values; choose another if this is not it"
+        return 10 + place, "a column with two values; choose another if this is not the label"
     return None
 
 

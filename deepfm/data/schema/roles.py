@@ -42,9 +42,9 @@ def _criteo_form(columns: Sequence[Facts], named: bool) -> list[Guess] | None:
     if sum(facts.is_hash for facts in codes) < 20:
         return None
     form = "the file has the form of the Criteo logs, 13 counts and 26 hashed columns"
-    return [("numeric", f"{form}; this is a count")] * 13 + [
-        ("categorical", f"{form}; this is hashed")
-    ] * 26
+    numeric: Guess = ("numeric", f"{form}; this is a count")
+    categorical: Guess = ("categorical", f"{form}; this is hashed")
+    return [numeric] * 13 + [categorical] * 26
 
 
 def _already_indexed(columns: Sequence[Facts], named: bool) -> list[Guess] | None:
