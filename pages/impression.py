@@ -50,7 +50,7 @@ def page() -> None:
     _, model = state.chosen_run()
     try:
         choice = choosing.choice_in_address(model)
-        original = explain(model, part=choice.part, row=choice.row)
+        original = choosing.original_of(model, choice)
         explanation, before = original, None
         if choice.changes:
             explanation = explain(model, {**original.values, **choice.changes})
@@ -86,7 +86,7 @@ def choose(model: TrainedModel, choice: Choice, explanation: Explanation) -> Non
         st.session_state["impression_list"] = choice.list_name
         st.selectbox(
             "Go through",
-            list(choosing.LISTS),
+            choosing.lists_of(model),
             format_func=choosing.LISTS.__getitem__,
             key="impression_list",
             label_visibility="collapsed",
@@ -123,9 +123,10 @@ def show(
 
 def marks(model: TrainedModel, choice: Choice, explanation: Explanation) -> str:
     """What happened, the truth where it is known, whether the model was trained on this row."""
-    if choice.changes:
+    if choice.changes or choice.composed:
         figures = choosing.outcome_in_words(None, known_truth(model, explanation.values))
-        figures.insert(0, f"{len(choice.changes)} of {len(model.fields)} values changed")
+        if choice.changes:
+            figures.insert(0, f"{len(choice.changes)} of {len(model.fields)} values changed")
     else:
         figures = choosing.outcome_in_words(explanation.label, explanation.truth)
     if explanation.seen_in_training:
@@ -192,6 +193,8 @@ def card_fields(
 
 def other_columns(model: TrainedModel, choice: Choice) -> dict[str, str | None]:
     """Columns of the file that are not fields: identifiers, ignored ones, the label."""
+    if choice.composed:
+        return {}
     names = {field.name for field in model.fields}
     values = model.impression(choice.part, choice.row).values
     return {name: value for name, value in values.items() if name not in names}

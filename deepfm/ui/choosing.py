@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from deepfm.charts.palette import format_count, format_probability
 from deepfm.errors import RunError
 from deepfm.evaluation import disagreement
+from deepfm.explanation import Explanation, explain
 from deepfm.trained import TrainedModel
 from deepfm.ui import state
 
@@ -27,8 +28,11 @@ LISTS: Final[Mapping[str, str]] = MappingProxyType(
         "clicks": "Missed clicks, least expected first",
         "others": "False alarms, surest first",
         "apart": "Branches pull apart, strongest first",
+        "pinned": "Pinned impressions, composed",
     }
 )
+PINNED: Final = "pinned"
+"""The list whose rows are the impressions that were watched in training; they are no file's."""
 LONGEST_LIST: Final = 1_000
 TABLE_ROWS: Final = 2_000
 """Rows of the table that are sent to the page at once; the filter narrows them down."""
@@ -49,9 +53,28 @@ class Choice:
     position: int
     changes: dict[str, str]
 
+    @property
+    def composed(self) -> bool:
+        """Whether it is a pinned impression, so no row of a file: nobody saw or clicked it."""
+        return self.list_name == PINNED
+
+
+def original_of(model: TrainedModel, choice: Choice) -> Explanation:
+    """The explanation of the row, or of the pinned impression, with its own values."""
+    if choice.composed:
+        return explain(model, model.pinned[choice.row])
+    return explain(model, part=choice.part, row=choice.row)
+
+
+def lists_of(model: TrainedModel) -> list[str]:
+    """The lists that can be gone through."""
+    return [name for name in LISTS if name != PINNED or model.pinned]
+
 
 def choice_in_address(model: TrainedModel) -> Choice:
     """What the address names; what it does not name or names wrongly is the first of its kind."""
+    if PINNED in st.query_params:
+        show_list(PINNED, st.query_params.pop(PINNED))
     part = st.query_params.get("part", model.part)
     part = part if part in model.parts else model.part
     list_name = st.query_params.get("list", "all")
@@ -91,11 +114,13 @@ def show_row(row: int, part: str | None = None) -> None:
     st.query_params.pop("change", None)
 
 
-def show_list(list_name: str) -> None:
-    """Go through another list, from its first row."""
+def show_list(list_name: str, row: str = "") -> None:
+    """Go through another list, from its first row or from the one given."""
     st.query_params["list"] = list_name
     for name in ("row", "change"):
         st.query_params.pop(name, None)
+    if row:
+        st.query_params["row"] = row
 
 
 def change_value(choice: Choice, original: Mapping[str, str], field: str, value: str) -> None:
@@ -123,6 +148,8 @@ def random_step(choice: Choice) -> None:
 
 def rows_of(model: TrainedModel, part: str, list_name: str) -> NDArray[np.int64]:
     """The rows of a list, int64[M]: those whose raw values the run keeps."""
+    if list_name == PINNED:
+        return np.arange(len(model.pinned))
     return _lists(model.folder, state.run_time(model.folder), part, model)[list_name]
 
 
@@ -153,18 +180,20 @@ def choose_from_table(model: TrainedModel, choice: Choice) -> None:
     raw = model.impressions(choice.part)
     left, right = st.columns(2)
     field = left.selectbox("Only rows where", ["", *raw.column_names], format_func=_any)
-    rows = choice.rows
+    rows = rows_of(model, choice.part, "all") if choice.composed else choice.rows
     if field:
-        column = raw[field].take(choice.rows)
+        column = raw[field].take(rows)
         counts = column.value_counts().to_pylist()
         counts.sort(key=lambda item: -item["counts"])
         values = [item["values"] for item in counts]
         value = right.selectbox("is", values, format_func=_empty)
         chosen = np.array([item == value for item in column.to_pylist()], dtype=bool)
         rows = rows[chosen]
-    table = _table(model, choice.part, rows[:TABLE_ROWS])
+    table = table_of(model, choice.part, rows[:TABLE_ROWS])
     shown = "" if len(rows) <= TABLE_ROWS else f", the first {format_count(TABLE_ROWS)} are shown"
-    st.caption(f"{format_count(len(rows))} rows{shown}. Click a heading to sort, a row to open it.")
+    st.caption(
+        f"{format_count(len(rows))} rows{shown}. Click a heading to sort, tick a row to open it."
+    )
     event = st.dataframe(
         table,
         hide_index=True,
@@ -174,11 +203,14 @@ def choose_from_table(model: TrainedModel, choice: Choice) -> None:
         key="impression_table",
     )
     if event.selection.rows:
+        if choice.composed:
+            show_list("all")
         show_row(int(table["row"].iloc[event.selection.rows[0]]), choice.part)
         st.rerun()
 
 
-def _table(model: TrainedModel, part: str, rows: NDArray[np.int64]) -> pd.DataFrame:
+def table_of(model: TrainedModel, part: str, rows: NDArray[np.int64]) -> pd.DataFrame:
+    """Rows as a table: what happened, the score and the truth in percent, then the raw values."""
     scores = model.scores(part)
     table = pd.DataFrame({"row": rows})
     table["clicked"] = scores.labels[rows] == 1
@@ -188,6 +220,8 @@ def _table(model: TrainedModel, part: str, rows: NDArray[np.int64]) -> pd.DataFr
         table["truth"] = np.round(100 * scores.truth[rows].astype(np.float64), 2)
     raw = model.impressions(part).take(rows)
     for name in raw.column_names:
+        if name == model.schema.label.name:
+            continue
         own = name if name not in table.columns else f"{name} (column)"
         table[own] = raw[name].to_pylist()
     return table.rename(columns={"probability": "model %", "truth": "truth %"})
@@ -203,6 +237,8 @@ def _empty(value: str | None) -> str:
 
 def place_in_words(choice: Choice) -> str:
     """ "Row 1,234 of the test part · 3 of 1,000 in this list"."""
+    if choice.composed:
+        return f"Composed impression {choice.row + 1} of {len(choice.rows)}"
     words = f"Row {format_count(choice.row)} of the {choice.part} part"
     if choice.list_name == "all":
         return words
