@@ -2,13 +2,12 @@
 
 import streamlit as st
 
-from deepfm.charts.evaluation import auc_sentence
 from deepfm.trained import TrainedModel
 from deepfm.ui import evaluation_views as views
 from deepfm.ui import links, state
 from deepfm.ui.evaluated import evaluated, group_curves
 from deepfm.ui.plot import revision_of
-from deepfm.ui.text import plain, show_notice
+from deepfm.ui.text import show_notice
 
 
 def choose_part(model: TrainedModel) -> str:
@@ -38,7 +37,7 @@ def leave_without_rows(model: TrainedModel) -> None:
     st.stop()
 
 
-st.title("How good is it, and where is it wrong?")
+st.title("How good is it, and where is it wrong?", anchor=False)
 run_id, model = state.chosen_run()
 if model.part == "train":
     leave_without_rows(model)
@@ -47,7 +46,6 @@ found = evaluated(run_id, model, part)
 revision = revision_of(run_id, part)
 views.say_which_rows(model, found)
 views.tiles(found)
-st.markdown(plain(auc_sentence(found.figures.auc)))
 views.show_curves(found, revision)
-views.show_tabs(found, revision, group_curves(run_id))
+views.show_tabs(model, found, revision, group_curves(run_id))
 links.link("impression", "Explain an impression", run=run_id)

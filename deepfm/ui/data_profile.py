@@ -1,26 +1,26 @@
 """A dataset to its profile: parts, skipped rows, fields, and click rates by value."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
-import pandas as pd
 import streamlit as st
 
 from deepfm.charts import data as charts
 from deepfm.charts.palette import format_count, format_probability
+from deepfm.data.dataset import Dataset, FieldProfile, Profile, profile
 from deepfm.ui import links, state
 from deepfm.ui.data_understood import show_skipped
 from deepfm.ui.plot import plot
 from deepfm.ui.text import plain, show_notice
-
-if TYPE_CHECKING:
-    from deepfm.data.dataset import Dataset
 
 PART_NAMES: Final[Mapping[str, str]] = {
     "train": "Training rows",
     "validation": "Validation rows",
     "test": "Test rows",
 }
+TOP: Final = 24
+"""How many values of a field are shown."""
 ORDERS: Final[Mapping[charts.Order, str]] = {
     "rows": "Commonest",
     "rate": "Click rate",
@@ -28,7 +28,7 @@ ORDERS: Final[Mapping[charts.Order, str]] = {
 }
 
 
-def show_profile(dataset: "Dataset") -> None:
+def show_profile(dataset: Dataset) -> None:
     """How the model will see this dataset; ends with training on it."""
     with st.container(horizontal=True, vertical_alignment="center"):
         name = "Bundled demo" if dataset.name == state.DEMO else dataset.name
@@ -46,18 +46,24 @@ def show_profile(dataset: "Dataset") -> None:
     for notice in dataset.notices:
         show_notice(notice)
     _skipped(dataset)
+    fields = _profile(dataset.folder, dataset.fingerprint, dataset).fields
     left, right = st.columns([6, 5], gap="large")
     with left:
-        _fields(dataset)
+        _fields(dataset, fields)
     with right:
-        _click_rates(dataset)
+        _click_rates(dataset, fields)
 
 
-def _address(dataset: "Dataset") -> str:
+@st.cache_resource(show_spinner="Reading the vocabulary…", max_entries=16)
+def _profile(folder: Path, fingerprint: str, _dataset: Dataset) -> Profile:
+    return profile(_dataset, top=TOP)
+
+
+def _address(dataset: Dataset) -> str:
     return state.DEMO if dataset.name == state.DEMO else dataset.fingerprint
 
 
-def _tiles(dataset: "Dataset") -> None:
+def _tiles(dataset: Dataset) -> None:
     summary = dataset.summary()
     tiles = [
         (
@@ -77,11 +83,11 @@ def _tiles(dataset: "Dataset") -> None:
         place.metric(words, value, beside, delta_color="off", delta_arrow="off")
 
 
-def _features(dataset: "Dataset") -> str:
+def _features(dataset: Dataset) -> str:
     return f"{format_count(dataset.vocabulary.num_features)} features"
 
 
-def _skipped(dataset: "Dataset") -> None:
+def _skipped(dataset: Dataset) -> None:
     skipped = dataset.skipped
     if not skipped.count:
         return
@@ -91,17 +97,8 @@ def _skipped(dataset: "Dataset") -> None:
         show_skipped([(row.line, row.reason) for row in skipped.examples])
 
 
-def _fields(dataset: "Dataset") -> None:
-    coverages = charts.field_coverages(dataset.vocabulary)
-    table = pd.DataFrame(
-        {
-            "Field": [field.name for field in coverages],
-            "Role": [field.role for field in coverages],
-            "Values": [field.distinct for field in coverages],
-            "Features": [field.features for field in coverages],
-            "Coverage": [100 * field.coverage for field in coverages],
-        }
-    )
+def _fields(dataset: Dataset, fields: tuple[FieldProfile, ...]) -> None:
+    table = charts.fields_table(fields)
     st.markdown("**How the model sees each field**")
     st.dataframe(
         table,
@@ -111,13 +108,16 @@ def _fields(dataset: "Dataset") -> None:
             "Values": st.column_config.NumberColumn(
                 help="Different values in the training rows.", format="localized"
             ),
-            "Features": st.column_config.NumberColumn(
-                help="Values with a feature of their own, and one shared by all others.",
+            "Rare": st.column_config.NumberColumn(
+                help=f"Values seen in fewer than {dataset.prepare.min_count} training rows: they "
+                "share one feature, “rare or unseen”.",
                 format="localized",
             ),
+            "Empty": st.column_config.NumberColumn(
+                help="Training rows without a value.", format="localized"
+            ),
             "Coverage": st.column_config.ProgressColumn(
-                help="Training rows whose value has a feature of its own "
-                f"(seen at least {dataset.prepare.min_count} times).",
+                help="Training rows whose value has a feature of its own.",
                 min_value=0,
                 max_value=100,
                 format="%.1f %%",
@@ -125,9 +125,9 @@ def _fields(dataset: "Dataset") -> None:
         },
     )
     with st.expander("As a chart"):
-        lowest = min(coverages, key=lambda field: field.coverage)
+        lowest = min(fields, key=lambda field: field.coverage)
         plot(
-            charts.coverage_figure(coverages),
+            charts.coverage_figure(fields),
             key="coverage",
             height=320,
             caption="a field low and far right has many values, few of which the model can know.",
@@ -136,40 +136,31 @@ def _fields(dataset: "Dataset") -> None:
         )
 
 
-def _click_rates(dataset: "Dataset") -> None:
-    names = [field.name for field in dataset.fields]
+def _click_rates(dataset: Dataset, fields: tuple[FieldProfile, ...]) -> None:
+    by_name = {field.name: field for field in fields}
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = st.selectbox("Field", names, key=f"field_{dataset.fingerprint}", width=280)
-        numeric = dataset.vocabulary.field(name).role == "numeric"
+        name = st.selectbox("Field", list(by_name), key=f"field_{dataset.fingerprint}", width=200)
+        field = by_name[name]
         order = st.segmented_control(
             "Order",
             list(ORDERS),
             default="rows",
             format_func=lambda order: ORDERS[order],
             required=True,
-            disabled=numeric,
+            disabled=field.role == "numeric",
             key="click_rate_order",
+            width="content",
         )
-    rates = charts.value_rates(dataset.vocabulary, name)
-    rates = rates if numeric else rates.in_order(order)
+    values = charts.seen_values(field, order)
     base_rate = dataset.summary().parts["train"].base_rate
-    size = dataset.vocabulary.field(name).size
-    shown = "" if len(rates) >= size - 1 else f" The {len(rates)} commonest of {size:,} features."
+    features = field.kept + 1
+    shown = f" The {TOP} commonest of {format_count(features)}." if features > len(values) else ""
     plot(
-        charts.click_rate_figure(name, rates, base_rate),
+        charts.click_rate_figure(name, values, base_rate),
         key="click_rates",
-        height=charts.click_rate_height(len(rates)),
+        height=charts.click_rate_height(len(values)),
         caption="a dot is the click rate of the training rows with this value (their number in "
-        f"grey), the bar its 95 % interval; the dashed line is all rows.{shown}",
-        alt=charts.click_rate_words(name, rates, base_rate),
-        table=lambda: pd.DataFrame(
-            {
-                "value": rates.names,
-                "rows": rates.rows,
-                "clicks": rates.clicks,
-                "click rate": rates.seen,
-                "low": rates.low,
-                "high": rates.high,
-            }
-        ),
+        f"brackets), the bar its 95 % interval; the dashed line is all rows.{shown}",
+        alt=charts.click_rate_words(name, values, base_rate),
+        table=lambda: charts.click_rate_table(values),
     )

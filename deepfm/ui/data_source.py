@@ -4,8 +4,10 @@ Nothing is parsed here: a file that arrives becomes a job "inspect", whose id in
 (?inspect=) is what the rest of the page goes by; a test file is kept there too (?test=).
 """
 
+import hashlib
 import ipaddress
-from pathlib import Path
+import shutil
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -13,6 +15,7 @@ import streamlit as st
 
 from deepfm.charts.palette import format_bytes
 from deepfm.config import Settings
+from deepfm.data.catalog import D2L_SHA1, D2L_URL, is_d2l_zip
 from deepfm.errors import DataError, DeepFMError
 from deepfm.ui import state
 from deepfm.ui.dropzone import dropzone
@@ -26,7 +29,11 @@ if TYPE_CHECKING:
 INSPECT: Final = "inspect"
 TEST: Final = "test"
 FETCH: Final = "fetch"
-"""What the address names: the job that read the sample, the test file, the job that fetches."""
+PREPARE: Final = "prepare"
+"""What the address names: the job that read the sample, the test file, the job that fetches the
+D2L set, the job that prepares the file.
+"""
+_LOOKED_AT: Final = "data_page_dataset"
 
 KINDS: Final = (
     "Tab-, comma- or semicolon-separated text, libsvm, Parquet; also as .gz, .zip or .zst."
@@ -83,8 +90,12 @@ def _train_zone(settings: Settings) -> None:
             f"Up to {format_bytes(upload_limit(settings))}. {KINDS}",
             key="train_file",
             settings=settings,
-            current=_current_train(settings),
+            current=_current_train(),
         )
+        if arrived is not None and is_d2l_archive(arrived.path):
+            _keep_as_download(arrived.path, settings)
+            _fetch_d2l()
+            st.rerun()
         if arrived is not None:
             inspect_file(arrived.path)
     except DeepFMError as error:
@@ -129,7 +140,7 @@ def chosen_test(settings: Settings) -> Upload | None:
     return Upload("", path.name, path.stat().st_size, path)
 
 
-def _current_train(settings: Settings) -> Upload | None:
+def _current_train() -> Upload | None:
     job_id = st.query_params.get(INSPECT)
     if not job_id:
         return None
@@ -151,11 +162,39 @@ def _forget(name: str) -> None:
 # --- demo and D2L ---------------------------------------------------------------------------
 
 
+def put_aside() -> None:
+    """Look at no file any more; it stays on the server."""
+    for name in (INSPECT, TEST, FETCH, PREPARE):
+        _forget(name)
+
+
 def leave_for_dataset(dataset_id: str) -> None:
     """Show a dataset instead of the file that was being looked at."""
-    for name in (INSPECT, TEST, FETCH):
-        _forget(name)
+    put_aside()
     state.show_dataset(dataset_id)
+
+
+def follow_context(dataset_id: str) -> None:
+    """Put the file aside when another dataset is chosen at the top of the page."""
+    before = st.session_state.get(_LOOKED_AT)
+    st.session_state[_LOOKED_AT] = dataset_id
+    if before not in (None, dataset_id):
+        put_aside()
+
+
+def is_d2l_archive(path: Path) -> bool:
+    """Whether a file is D2L's ctr.zip to the last byte, brought by hand."""
+    if path.suffix.lower() != ".zip" or not is_d2l_zip(path):
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha1").hexdigest() == D2L_SHA1
+
+
+def _keep_as_download(archive: Path, settings: Settings) -> None:
+    """Put it where a download would be, so that fetching finds it there."""
+    kept = settings.home_folder / "downloads" / PurePosixPath(D2L_URL).name
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(archive, kept)
 
 
 def _fetch_d2l() -> None:

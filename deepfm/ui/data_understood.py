@@ -7,24 +7,27 @@ A change of the format or of the label reads the sample anew, with all that was 
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import pandas as pd
 import streamlit as st
 
 from deepfm.charts.palette import format_bytes, format_count
-from deepfm.config import PrepareConfig, Settings
+from deepfm.config import Settings
 from deepfm.data.schema import ENCODINGS, ROLES, SEPARATORS, FileFormat, Inspection, Role, Schema
 from deepfm.data.schema.declared import Kind
-from deepfm.errors import DeepFMError, SchemaError
+from deepfm.errors import DeepFMError
 from deepfm.runs.store import JobRow
 from deepfm.ui import state
-from deepfm.ui.data_source import INSPECT, chosen_test, inspect_file, leave_for_dataset
+from deepfm.ui.data_preparing import (
+    choose_settings,
+    prepare_words,
+    queue_prepare,
+    show_preparing,
+)
+from deepfm.ui.data_source import INSPECT, chosen_test, inspect_file, put_aside
 from deepfm.ui.text import plain, show_error, show_notice
 from deepfm.ui.waiting import show_job_end, wait_for_job
-
-PREPARE: Final = "prepare"
-"""What the address names: the job that prepares the file that is shown."""
 
 ROLE_WORDS: Final[Mapping[Role, str]] = {
     "categorical": "each value gets a feature of its own",
@@ -78,7 +81,11 @@ def _guess_again(path: str) -> None:
 
 
 def _show_inspection(job: JobRow, found: Inspection, settings: Settings) -> None:
-    st.subheader(f"What was understood of {plain(found.file)}", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(f"What was understood of {plain(found.file)}", anchor=False)
+        st.button(
+            "Put this file aside", type="tertiary", icon=":material/close:", on_click=put_aside
+        )
     st.markdown(plain(sample_words(found)))
     for warning in found.warnings:
         show_notice(warning)
@@ -95,14 +102,14 @@ def _show_inspection(job: JobRow, found: Inspection, settings: Settings) -> None
         inspect_file(Path(job.payload["path"]), changed.to_dict())
     if label is not None and label not in {column.name for column in _labels(found.schema)}:
         inspect_file(Path(job.payload["path"]), schema.with_label(label).to_dict())
-    config = _choose_settings(job.id, found, schema)
+    config = choose_settings(job.id, found, schema)
     name = st.text_input("Name of the dataset", found.file, key=f"name_{job.id}", max_chars=120)
     with st.container(horizontal=True, vertical_alignment="center"):
         clicked = st.button("Prepare", type="primary", icon=":material/construction:")
-        st.caption(_prepare_words(found, chosen_test(settings) is not None))
+        st.caption(prepare_words(found, chosen_test(settings) is not None))
     if clicked:
-        _prepare(job, schema, positive, negative, config, name, settings)
-    _show_preparing()
+        queue_prepare(job, schema, positive, negative, config, name, settings)
+    show_preparing()
 
 
 def sample_words(found: Inspection) -> str:
@@ -117,12 +124,6 @@ def sample_words(found: Inspection) -> str:
         else "the rest is read when you prepare it"
     )
     return f"{described} A sample: the first {format_count(found.sample_rows)} rows; {rest}."
-
-
-def _prepare_words(found: Inspection, has_test: bool) -> str:
-    rows = f"about {format_count(found.rows_estimated)} rows" if found.rows_estimated else "it"
-    test = " and the test file" if has_test else ""
-    return f"Reads {rows}{test}, outside this app; the page stays free meanwhile."
 
 
 def _labels(schema: Schema) -> tuple[Any, ...]:
@@ -181,7 +182,7 @@ def _choose_label(job_id: str, found: Inspection) -> str | None:
         placeholder="Choose the label column",
     )
     if labels and labels[0].reason:
-        st.caption(plain(f"Taken because it {labels[0].reason}."))
+        st.caption(plain(f"Why: {labels[0].reason}."))
     elif not labels:
         st.caption("No column looks like a label. Choose the one that says whether it was clicked.")
     return label
@@ -273,7 +274,7 @@ def _edit_roles(job_id: str, found: Inspection) -> dict[str, Role]:
                 help="Click a cell to change it. "
                 + " ".join(f"{role}: {words}." for role, words in ROLE_WORDS.items()),
             ),
-            "Why": st.column_config.TextColumn(width="medium", help="Why this role was guessed."),
+            "Why": st.column_config.TextColumn(width="large", help="Why this role was guessed."),
             "Examples": st.column_config.TextColumn(width="medium"),
             "Different": st.column_config.NumberColumn(
                 width="small", help="Different values in the sample."
@@ -298,139 +299,3 @@ def _with_roles(schema: Schema, roles: Mapping[str, Role]) -> Schema:
         if role != column.role:
             schema = schema.with_role(column.name, role)
     return schema
-
-
-# --- settings and Prepare -----------------------------------------------------------------------
-
-
-def _choose_settings(job_id: str, found: Inspection, schema: Schema) -> PrepareConfig:
-    defaults = PrepareConfig()
-    options = _splits(found, schema)
-    first, second, third, fourth = st.columns(4, gap="medium")
-    with first:
-        setting = PrepareConfig.setting("validation")
-        validation = st.slider(
-            "Validation rows, %", 0, 50, 10, 5, key=f"validation_{job_id}", help=setting.help
-        )
-    with second:
-        split = st.selectbox(
-            "Held out",
-            options,
-            format_func=_split_words,
-            key=f"split_{job_id}",
-            disabled=validation == 0,
-            help=PrepareConfig.setting("split").help,
-        )
-        st.caption(plain(found.split_reason))
-    with third:
-        min_count = _number("min_count", "Own feature from … rows", f"min_count_{job_id}")
-    with fourth:
-        buckets = defaults.numeric_buckets
-        if schema.with_roles("numeric"):
-            buckets = _number("numeric_buckets", "Buckets of numbers", f"buckets_{job_id}")
-        else:
-            st.caption("No numeric columns, so no buckets.")
-    return PrepareConfig(
-        min_count=min_count,
-        validation=validation / 100,
-        split=split if validation else defaults.split,
-        numeric_buckets=buckets,
-    )
-
-
-def _number(name: str, words: str, key: str) -> int:
-    setting = PrepareConfig.setting(name)
-    return st.number_input(
-        words,
-        int(setting.low or 0),
-        int(setting.high or 1_000_000),
-        setting.default,
-        key=key,
-        help=setting.help,
-    )
-
-
-def _splits(found: Inspection, schema: Schema) -> list[str]:
-    """The ways to hold out rows, the proposed one first."""
-    times = [f"time:{column.name}" for column in schema.with_roles("time")]
-    groups = [
-        f"group:{column.name}" for column in schema.with_roles("group", "identifier", "categorical")
-    ]
-    return list(dict.fromkeys([found.proposed_split, "random", *times, *groups]))
-
-
-def _split_words(split: str) -> str:
-    kind, _, column = split.partition(":")
-    return {
-        "random": "random rows",
-        "time": f"the latest rows, by {column}",
-        "group": f"whole groups, by {column}",
-    }[kind]
-
-
-def _prepare(
-    job: JobRow,
-    schema: Schema,
-    positive: tuple[str, ...],
-    negative: tuple[str, ...],
-    config: PrepareConfig,
-    name: str,
-    settings: Settings,
-) -> None:
-    """Queue the job, or say in one sentence what is still missing."""
-    try:
-        ready = check_schema(schema, positive, negative)
-    except DeepFMError as error:
-        show_error(error)
-        return
-    test = chosen_test(settings)
-    payload = {
-        "train": job.payload["path"],
-        "test": None if test is None else str(test.path),
-        "schema": ready.to_dict(),
-        "config": config.to_dict(),
-        "name": name.strip() or Path(job.payload["path"]).name,
-    }
-    st.query_params[PREPARE] = state.store().queue_job("prepare", payload)
-    st.rerun()
-
-
-def check_schema(schema: Schema, positive: tuple[str, ...], negative: tuple[str, ...]) -> Schema:
-    """The schema with its label's values; SchemaError says what the person still has to choose."""
-    label = schema.label.name
-    both = sorted(set(positive) & set(negative))
-    if both:
-        raise SchemaError(
-            f"{both[0]!r} is said to mean both a click and no click. Take it out of one of the two."
-        )
-    if not positive or not negative:
-        missing = "a click" if not positive else "no click"
-        raise SchemaError(
-            f"Choose which value of {label!r} means {missing}; a value that the sample lacks "
-            "can be typed."
-        )
-    if not schema.fields:
-        raise SchemaError(
-            "No column is left for the model. Give at least one the role categorical or numeric."
-        )
-    return schema.with_label(label, positive=positive, negative=negative)
-
-
-def _show_preparing() -> None:
-    job_id = st.query_params.get(PREPARE)
-    if not job_id:
-        return
-    try:
-        job = state.store().job(job_id)
-    except DeepFMError:
-        return
-    if job.ended:
-        show_job_end(job, "Preparing")
-    else:
-        wait_for_job(job_id, "Preparing", key=PREPARE, on_end=_prepared)
-
-
-def _prepared(job: JobRow) -> None:
-    if job.state == "finished" and job.result:
-        st.query_params.pop(PREPARE, None)
-        leave_for_dataset(cast("str", job.result["fingerprint"]))

@@ -1,6 +1,5 @@
 """A run and one of its parts to all that the Evaluate page shows, computed once and kept."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, cast
@@ -152,7 +151,7 @@ def _opened(run_id: str) -> TrainedModel | None:
 
 
 def numbers_table(figures: Evaluation) -> pd.DataFrame:
-    """Every figure with its name in words, unrounded; a figure that does not exist is empty."""
+    """Every figure that exists with its name in words, unrounded."""
     rows = {
         "Rows": figures.rows,
         "Base rate": figures.base_rate,
@@ -171,9 +170,5 @@ def numbers_table(figures: Evaluation) -> pd.DataFrame:
         if branch in figures.branches:
             rows[f"AUC, {words}"] = figures.branches[branch].auc
             rows[f"Log loss, {words}"] = figures.branches[branch].log_loss
-    return pd.DataFrame(
-        {
-            "Figure": list(rows),
-            "Value": [math.nan if value is None else float(value) for value in rows.values()],
-        }
-    )
+    known = {name: float(value) for name, value in rows.items() if value is not None}
+    return pd.DataFrame({"Figure": list(known), "Value": list(known.values())})

@@ -19,10 +19,11 @@ from deepfm.charts.palette import (
     format_loss,
     format_probability,
 )
+from deepfm.evaluation import slices
 from deepfm.trained import TrainedModel
 from deepfm.ui.evaluated import Evaluated, numbers_table
 from deepfm.ui.plot import Slider, csv_text, plot
-from deepfm.ui.text import show_notice
+from deepfm.ui.text import plain, show_notice
 
 PART_WORDS: Final = {
     "test": "Test rows",
@@ -39,7 +40,8 @@ def say_which_rows(model: TrainedModel, found: Evaluated) -> None:
     words = PART_WORDS[part] if "test" not in model.parts else f"{part.capitalize()} rows"
     st.markdown(
         f"**{words}** · {format_count(found.figures.rows)} rows, "
-        f"{format_probability(found.figures.base_rate)} clicked"
+        f"{format_probability(found.figures.base_rate)} clicked · "
+        + plain(charts.auc_sentence(found.figures.auc))
     )
 
 
@@ -54,17 +56,17 @@ def tiles(found: Evaluated) -> None:
     )
     tile(first, "AUC", format_auc(figures.auc), interval, charts.auc_sentence(figures.auc))
     calibrated = (
-        f"{format_loss(figures.log_loss_calibrated)} after calibration"
+        f"calibrated: {format_loss(figures.log_loss_calibrated)}"
         if figures.log_loss_calibrated is not None
         else "lower is better"
     )
     loss_help = (
         "Mean cross entropy in nats: small when high probabilities meet clicks. "
-        "After calibration: Platt scaling fitted on the validation rows."
+        "Calibrated: after Platt scaling fitted on the validation rows."
     )
     tile(second, "Log loss", format_loss(figures.log_loss), calibrated, loss_help)
     if found.rare:
-        guess = f"{format_loss(figures.log_loss_base)} by always guessing the base rate"
+        guess = f"guessing: {format_loss(figures.log_loss_base)}"
         help_text = (
             "Clicks are so rare that accuracy says nothing: never predicting a click is right "
             f"for {format_probability(figures.majority_accuracy)} of the rows. Compared instead: "
@@ -72,8 +74,11 @@ def tiles(found: Evaluated) -> None:
         )
         tile(third, "Log loss saved", saved(found), guess, help_text)
     else:
-        majority = f"{format_probability(figures.majority_accuracy)} by the commoner label"
-        help_text = "Share of rows predicted rightly at a threshold of 50 %."
+        majority = f"majority: {format_probability(figures.majority_accuracy)}"
+        help_text = (
+            "Share of rows predicted rightly at a threshold of 50 %. Majority: what always saying "
+            "the commoner label would reach."
+        )
         accuracy = format_probability(figures.accuracy)
         tile(third, "Accuracy", accuracy, majority, help_text)
     help_text = (
@@ -115,7 +120,7 @@ def show_roc(found: Evaluated, revision: str) -> None:
     plot(
         charts.roc_figure(found.curves, found.thresholds, found.start),
         key="roc",
-        height=400,
+        height=350,
         caption="drag the threshold. Further up and left is better; the long dashes are guessing.",
         alt=f"ROC curve. {auc}",
         table=lambda: roc_data(found),
@@ -128,7 +133,7 @@ def show_confusion(found: Evaluated, revision: str) -> None:
     plot(
         charts.confusion_figure(found.thresholds, found.start),
         key="confusion",
-        height=300,
+        height=290,
         caption="each row of the table adds up to 100 %; the threshold moves rows between "
         "left and right.",
         alt="Confusion matrix. " + charts.threshold_readouts(found.thresholds)[found.start],
@@ -237,6 +242,33 @@ def show_histogram(found: Evaluated, revision: str) -> None:
     )
 
 
+def show_slices(model: TrainedModel, part: str) -> None:
+    """The same figures for the rows of each value of one field: where is it wrong?"""
+    names = [field.name for field in model.fields]
+    name = st.selectbox("Field", names, key="slice_field", width=280)
+    found = slices(model, name, part)
+    finding = charts.slices_finding(found)
+    plot(
+        charts.slices_figure(name, found),
+        key="slices",
+        height=120 + 26 * len(found),
+        caption="a diamond outside its bar is a value for which the model is wrong on average. "
+        + finding,
+        alt=f"Predicted against seen click rate by {name}. {finding}",
+        table=lambda: pd.DataFrame(
+            {
+                "value": [charts.slice_name(one) for one in found],
+                "rows": [one.rows for one in found],
+                "clicks": [one.clicks for one in found],
+                "seen": [one.base_rate for one in found],
+                "predicted": [one.predicted for one in found],
+                "AUC": [one.auc for one in found],
+                "log loss": [one.log_loss for one in found],
+            }
+        ),
+    )
+
+
 def show_numbers(found: Evaluated) -> None:
     """Every figure as a table and as CSV."""
     table = numbers_table(found.figures)
@@ -333,13 +365,19 @@ def show_curves(found: Evaluated, revision: str) -> None:
         show_confusion(found, revision)
 
 
-def show_tabs(found: Evaluated, revision: str, group: tuple[charts.NamedRoc, ...]) -> None:
+def show_tabs(
+    model: TrainedModel,
+    found: Evaluated,
+    revision: str,
+    group: tuple[charts.NamedRoc, ...],
+) -> None:
     """The further views, in the order in which they are asked for."""
     shown = {
         "Precision-recall": lambda: show_precision_recall(found, revision),
         "Calibration": lambda: show_calibration(found),
         "Lift and gain": lambda: show_gain(found),
         "Scores by label": lambda: show_histogram(found, revision),
+        "By value": lambda: show_slices(model, found.figures.part),
         "Runs of this group": lambda: show_group(group),
         "Numbers": lambda: show_numbers(found),
     }

@@ -1,11 +1,14 @@
-"""A job of the worker to what a page shows while it works: stage, bar, Cancel."""
+"""A job of the worker to what a page shows while it works: stage, pace, time left, Cancel."""
 
+import re
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from deepfm.charts.palette import format_count
+from deepfm.charts.palette import format_bytes, format_count, format_duration, format_rate
 from deepfm.events import Progress
 from deepfm.ui import state
 from deepfm.ui.text import plain, show_error
@@ -29,10 +32,12 @@ def wait_for_job(job_id: str, what: str, *, key: str, on_end: Callable[["JobRow"
 def _show(job_id: str, what: str, key: str, on_end: Callable[["JobRow"], None]) -> None:
     job = state.store().job(job_id)
     if job.ended:
+        st.session_state.pop(f"{key}_pace", None)
         on_end(job)
         st.rerun()
     stage, share = words_of(job.progress, what, waiting=job.state == "queued")
-    st.progress(share, text=plain(stage))
+    pace = pace_of(_seen(f"{key}_pace", job_id, job.progress))
+    st.progress(share, text=plain(" · ".join(filter(None, (stage, pace)))))
     stopping = job.wanted == "stop"
     st.button(
         "Cancelling…" if stopping else "Cancel",
@@ -45,15 +50,70 @@ def _show(job_id: str, what: str, key: str, on_end: Callable[["JobRow"], None]) 
 
 
 def words_of(progress: Progress | None, what: str, *, waiting: bool) -> tuple[str, float]:
-    """("Reading · 120,000 of 450,000 rows", 0.27); without a total the bar stays at its start."""
+    """("Reading · 12 MB of 40 MB", 0.3); without a total the bar stays at its start."""
     if progress is None:
         return f"{what}: waiting for the worker…" if waiting else f"{what}…", 0.0
-    words = f"{progress.stage} · {format_count(progress.done)}"
+    words = f"{progress.stage} · {_amount(progress.done, progress.unit)}"
     share = 0.0
     if progress.total:
         share = min(1.0, max(0.0, progress.done / progress.total))
-        words += f" of {format_count(progress.total)}"
-    return f"{words} {progress.unit}" + (f" · {progress.detail}" if progress.detail else ""), share
+        words += f" of {_amount(progress.total, progress.unit)}"
+    return words + (f" · {progress.detail}" if progress.detail else ""), share
+
+
+def _amount(number: float, unit: str) -> str:
+    return format_bytes(number) if unit == "bytes" else f"{format_count(number)} {unit}"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Two looks at one stage of a job: the first one that this page took, and the latest."""
+
+    stage: str
+    first: Progress
+    latest: Progress
+    seconds: float
+
+
+def _seen(key: str, job_id: str, progress: Progress | None) -> Seen | None:
+    if progress is None:
+        return None
+    now = time.monotonic()
+    stage = f"{job_id} {progress.stage}"
+    known, first, since = st.session_state.get(key, ("", progress, now))
+    if known != stage:
+        first, since = progress, now
+        st.session_state[key] = (stage, first, since)
+    return Seen(stage, first, progress, now - since)
+
+
+def pace_of(seen: Seen | None) -> str:
+    """ "260 k rows/s · about 4 s left", over what this page has seen of the stage; "" at first."""
+    if seen is None or seen.seconds <= 0:
+        return ""
+    done = seen.latest.done - seen.first.done
+    if done <= 0:
+        return ""
+    rows, unit = _rows(seen.latest) - _rows(seen.first), seen.latest.unit
+    words = [_rate(rows, "rows", seen.seconds) if rows > 0 else _rate(done, unit, seen.seconds)]
+    if seen.latest.total:
+        left = (seen.latest.total - seen.latest.done) * seen.seconds / done
+        words.append(f"about {format_duration(left)} left")
+    return " · ".join(words)
+
+
+def _rate(done: float, unit: str, seconds: float) -> str:
+    if unit == "bytes":
+        return f"{format_bytes(done / seconds)}/s"
+    return f"{format_rate(done / seconds).removesuffix('/s').rstrip()} {unit}/s"
+
+
+def _rows(progress: Progress) -> int:
+    """Rows done: progress in bytes tells them in its detail, "231,000 rows"."""
+    if progress.unit == "rows":
+        return int(progress.done)
+    told = re.fullmatch(r"([\d,]+) rows", progress.detail)
+    return int(told[1].replace(",", "")) if told else 0
 
 
 def show_job_end(job: "JobRow", what: str) -> None:

@@ -1,0 +1,43 @@
+"""Curves and tables of an evaluation to the figures of the Evaluate page."""
+
+from deepfm.charts.evaluation.probability import (
+    calibration_figure,
+    histogram_figure,
+    slice_name,
+    slices_figure,
+    slices_finding,
+)
+from deepfm.charts.evaluation.ranking import (
+    CurveStyle,
+    NamedRoc,
+    auc_sentence,
+    gain_figure,
+    lift_figure,
+    precision_recall_figure,
+    roc_figure,
+    share_caught,
+)
+from deepfm.charts.evaluation.threshold import (
+    confusion_figure,
+    threshold_readouts,
+    threshold_text,
+)
+
+__all__ = [
+    "CurveStyle",
+    "NamedRoc",
+    "auc_sentence",
+    "calibration_figure",
+    "confusion_figure",
+    "gain_figure",
+    "histogram_figure",
+    "lift_figure",
+    "precision_recall_figure",
+    "roc_figure",
+    "share_caught",
+    "slice_name",
+    "slices_figure",
+    "slices_finding",
+    "threshold_readouts",
+    "threshold_text",
+]
