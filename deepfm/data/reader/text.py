@@ -19,6 +19,7 @@ from deepfm.errors import DataError
 
 MAX_COLUMNS: Final = 20_000
 _HEAD_ROWS: Final = 1_000
+_GLANCE: Final = 64
 
 
 class TextRows:
@@ -103,7 +104,7 @@ class TextRows:
     def _parse_faultless(self, block: Block) -> list[pa.Array] | None:
         """The columns of a block without any fault; None where there is one."""
         data, quoted = block.data, self._stream.quotes_in(block.data)
-        if b"\0" in data or (not quoted and data.count(b"\r") != data.count(b"\r\n")):
+        if b"\0" in data or (not quoted and _has_lone_return(data)):
             return None
         rows = data.count(b"\n") + (not data.endswith(b"\n"))
         if block.lines is not None:
@@ -126,6 +127,10 @@ def common_width(rows: list[list[str]]) -> int:
     return Counter(len(row) for row in rows).most_common(1)[0][0]
 
 
+def _has_lone_return(data: bytes) -> bool:
+    return b"\r" in data and data.count(b"\r") != data.count(b"\r\n")
+
+
 def _skip(row: pa.csv.InvalidRow) -> str:
     return "skip"
 
@@ -136,7 +141,7 @@ def parse_cells(data: bytes, separator: str, width: int, *, quoted: bool = False
     Rows of another width and blank lines are left out; the caller sees it by the count.
     """
     names = [str(position) for position in range(width)]
-    if not data.strip(b"\r\n"):
+    if not data[:_GLANCE].strip(b"\r\n") and not data.strip(b"\r\n"):
         return [pa.array([], pa.string()) for _ in names]
     table = pyarrow.csv.read_csv(
         pa.BufferReader(data),

@@ -115,14 +115,14 @@ def _two_by_count_or_exclusion(
 ) -> tuple[tuple[str, ...], tuple[str, ...], str]:
     """Two texts of which not one is known as each side: the larger number, or the rarer text."""
     commoner, rarer = texts
+    numbers = [_number(text) for text in texts]
+    if None not in numbers and len(negative) != 1:
+        low, high = sorted(texts, key=lambda text: _number(text) or 0.0)
+        return (high,), (low,), f"; {high} is taken as clicked, {low} as not"
     if len(positive) == 1:
         return positive, tuple(text for text in texts if text not in positive), ""
     if len(negative) == 1:
         return tuple(text for text in texts if text not in negative), negative, ""
-    numbers = [_number(text) for text in texts]
-    if None not in numbers:
-        low, high = sorted(texts, key=lambda text: _number(text) or 0.0)
-        return (high,), (low,), f"; {high} is taken as clicked, {low} as not"
     return (rarer,), (commoner,), f"; {rarer!r}, the rarer value, is taken as clicked"
 
 
