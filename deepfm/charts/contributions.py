@@ -404,7 +404,7 @@ def pairs_figure(explanation: "Explanation") -> go.Figure:
             "thickness": 8,
             "len": 0.7,
             "outlinewidth": 0,
-            "tickformat": "+.1f",
+            "tickformat": "+.1f" if reach >= 0.5 else "+.2f" if reach >= 0.05 else "+.1e",
             "tickfont": {"size": 12, "color": colour("muted")},
         },
     )

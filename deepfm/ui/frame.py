@@ -1,13 +1,17 @@
 """What stands round every page: which dataset or run is shown, and what is running now."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
 from deepfm.errors import DeepFMError
 from deepfm.ui import links, state
 from deepfm.ui.text import plain, show_error
+
+if TYPE_CHECKING:
+    from deepfm.runs.store import JobRow, RunRow
 
 _ASSETS: Final = Path(__file__).resolve().parents[2] / "assets"
 ICON: Final = str(_ASSETS / "icon.svg")
@@ -71,17 +75,56 @@ def _choose_dataset() -> None:
     )
 
 
+@dataclass(frozen=True)
+class Running:
+    """What the chip shows: words, how far (0 to 1, None where unknown), and where to watch it."""
+
+    words: str
+    done: float | None
+    page: str
+    parameters: dict[str, str]
+
+
+JOB_WORDS: Final = {
+    "prepare": "Preparing data",
+    "fetch_d2l": "Fetching the D2L ctr set",
+    "demo": "Making the demo",
+    "score": "Scoring a file",
+}
+"""Jobs that are worth a chip; inspecting a sample takes two seconds at most."""
+
+
+def running() -> list[Running]:
+    """What trains, then what waits, then the short jobs."""
+    rows = state.store().runs(states=("training", "queued"), limit=50)
+    rows.sort(key=lambda row: (row.state != "training", row.created))
+    found = [_running_run(row) for row in rows]
+    jobs = state.store().jobs(active=True, limit=20)
+    return found + [_running_job(job) for job in jobs if job.kind in JOB_WORDS]
+
+
+def _running_run(row: "RunRow") -> Running:
+    done = min(1.0, row.epoch / max(1, int(row.train.get("epochs", 1))))
+    how_far = f"{done:.0%}" if row.state == "training" else "waiting"
+    return Running(f"{row.name} · {how_far}", done, "train", {"run": row.id})
+
+
+def _running_job(job: "JobRow") -> Running:
+    progress, words = job.progress, JOB_WORDS[job.kind]
+    if progress is None or not progress.total:
+        return Running(words, None, "data", {})
+    done = min(1.0, max(0.0, progress.done / progress.total))
+    return Running(f"{words} · {done:.0%}", done, "data", {})
+
+
 @st.fragment(run_every=1.0)
 def running_chip() -> None:
     """One small chip with the progress of what is running, on every page."""
     with st.container(key="chip", horizontal=True, width="content", vertical_alignment="center"):
-        active = state.store().runs(states=("queued", "training"), limit=50)
+        active = running()
         if not active:
             return
-        first = next((row for row in active if row.state == "training"), active[-1])
-        epochs = int(first.train.get("epochs", 0)) or 1
-        done = min(1.0, first.epoch / epochs)
-        waiting = f" · {len(active) - 1} waiting" if len(active) > 1 else ""
-        words = f"{plain(first.name)} · {first.state} {done:.0%}{waiting}"
-        st.progress(done, text=words)
-        links.link("train", "Watch", icon=":material/visibility:", run=first.id)
+        first = active[0]
+        more = f" · {len(active) - 1} more" if len(active) > 1 else ""
+        st.progress(first.done or 0.0, text=plain(first.words + more))
+        links.link(first.page, "Watch", icon=":material/visibility:", **first.parameters)

@@ -84,33 +84,66 @@ function say(state, error) {
   state.failure.hidden = false;
 }
 
+// One drawing at a time; of those asked for meanwhile only the last is drawn.
 async function draw(state) {
-  const turn = ++state.turn;
+  state.wanted = true;
+  if (state.drawing) return;
+  state.drawing = true;
   try {
     const Plotly = await loadPlotly();
-    if (turn !== state.turn || state.gone) return;
-    if (!state.chart.clientWidth) { state.waiting = true; return; }
-    state.waiting = false;
-    const colours = COLOURS[isDark(state.root) ? 'dark' : 'light'];
-    const figure = resolve(atFrame(state.figure, state.frame), colours);
-    const style = getComputedStyle(state.root);
-    const layout = {
-      ...figure.layout,
-      uirevision: figure.layout.uirevision ?? 'keep',
-      height: state.height,
-      width: state.chart.clientWidth,
-      autosize: false,
-      font: { ...figure.layout.font, family: style.getPropertyValue('--st-font').trim() },
-    };
-    delete layout.title;
-    await Plotly.react(state.chart, figure.data, layout, { ...CONFIG, ...state.config });
-    state.failure.hidden = true;
-    if (!state.listening) {
-      state.listening = true;
-      state.chart.on('plotly_click', (event) => report(state, event));
+    while (state.wanted && !state.gone) {
+      state.wanted = false;
+      await drawOnce(state, Plotly);
     }
+    state.failure.hidden = true;
   } catch (error) {
     say(state, error);
+  } finally {
+    state.drawing = false;
+  }
+}
+
+async function drawOnce(state, Plotly) {
+  const width = state.chart.clientWidth;
+  // Inside a closed tab there is no width yet; the ResizeObserver asks again.
+  if (!width) return;
+  const mode = isDark(state.root) ? 'dark' : 'light';
+  const shown = [state.text, state.frame, state.height, width, mode].join('|');
+  if (shown === state.shown) return;
+  const figure = resolve(atFrame(state.figure, state.frame), COLOURS[mode]);
+  const layout = {
+    ...figure.layout,
+    uirevision: figure.layout.uirevision ?? 'keep',
+    height: state.height,
+    width,
+    autosize: false,
+    font: {
+      ...figure.layout.font,
+      family: getComputedStyle(state.root).getPropertyValue('--st-font').trim(),
+    },
+  };
+  delete layout.title;
+  const config = { ...CONFIG, ...state.config };
+  // Only a change of the figure moves its bars; a new theme or width is drawn at once.
+  if (!state.shown || state.drawnText === state.text) delete layout.transition;
+  await react(state, Plotly, figure.data, layout, config);
+  state.shown = shown;
+  state.drawnText = state.text;
+}
+
+async function react(state, Plotly, data, layout, config) {
+  try {
+    await Plotly.react(state.chart, data, layout, config);
+  } catch (error) {
+    // What cannot be moved from one drawing to the next is drawn anew.
+    if (!state.shown) throw error;
+    const { transition, ...still } = layout;
+    state.listening = false;
+    await Plotly.newPlot(state.chart, data, still, config);
+  }
+  if (!state.listening) {
+    state.listening = true;
+    state.chart.on('plotly_click', (event) => report(state, event));
   }
 }
 
@@ -196,7 +229,7 @@ function setSlider(state, slider) {
 function open(root) {
   const find = (name) => root.querySelector(`.dfm-${name}`);
   const state = {
-    root, turn: 0, frame: -1, heading: find('heading'), chart: find('chart'),
+    root, frame: -1, heading: find('heading'), chart: find('chart'),
     failure: find('failure'), control: find('control'), label: find('label'),
     range: find('range'), readout: find('readout'), play: find('play'), caption: find('caption'),
   };
@@ -214,10 +247,8 @@ function open(root) {
   window.addEventListener('deepfm-frame', state.follow);
   state.sizes = new ResizeObserver(() => {
     const width = state.chart.clientWidth;
-    if (state.figure && (state.waiting || (width && width !== state.width))) {
-      state.width = width;
-      draw(state);
-    }
+    if (state.figure && width && width !== state.width) draw(state);
+    state.width = width;
   });
   state.sizes.observe(state.chart);
   // The probe's colour follows the theme: its transition tells of a switch light/dark.
@@ -240,6 +271,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   const state = (root.deepfmState ??= open(root));
   Object.assign(state, { setStateValue, setTriggerValue, gone: false });
   try {
+    state.text = data.figure;
     state.figure = JSON.parse(data.figure);
     state.height = data.height;
     state.clicks = data.clicks;
