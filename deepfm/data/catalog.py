@@ -253,6 +253,7 @@ def _download(
             with urllib.request.urlopen(url, timeout=timeout_s) as response:
                 _receive(response, fetched, limit, reporter)
         except urllib.error.HTTPError as error:
+            error.close()
             raise _not_fetched(url, f"the server answered {error.code} {error.reason}") from error
         except (OSError, http.client.HTTPException) as error:
             raise _not_fetched(url, _network_reason(error)) from error

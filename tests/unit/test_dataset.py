@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -424,6 +425,21 @@ def test_out_is_never_written_over(tmp_path: Path, settings: Settings) -> None:
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "mine"
     (tmp_path / "empty").mkdir()
     assert make(path, settings, out=tmp_path / "empty").folder == tmp_path / "empty"
+
+
+def test_two_who_make_the_same_at_once_get_the_same(tmp_path: Path, settings: Settings) -> None:
+    path = write_log(tmp_path / "log.tsv", 3000)
+    with ThreadPoolExecutor(4) as pool:
+        datasets = [*pool.map(lambda _: make(path, settings), range(4))]
+    assert len({dataset.fingerprint for dataset in datasets}) == 1
+    assert names(settings.home_folder / "datasets") == [datasets[0].fingerprint]
+    assert all(len(dataset.parts["train"]) == 2700 for dataset in datasets)
+
+
+def test_place_that_cannot_be_written_is_named(tmp_path: Path, settings: Settings) -> None:
+    path = write_log(tmp_path / "log.tsv", 100)
+    with pytest.raises(DataError, match=r"could not be written to .*log\.tsv/out"):
+        make(path, settings, out=path / "out")
 
 
 def test_input_is_left_untouched(tmp_path: Path, settings: Settings) -> None:

@@ -11,6 +11,7 @@ from deepfm.data.synthetic import (
     DEMO_FIELDS,
     DEMO_LABEL,
     DEMO_ROWS,
+    DEMO_VERSION,
     PINNED,
     demo_table,
     demo_values,
@@ -55,6 +56,13 @@ def test_parts_have_their_sizes_fields_and_the_same_rows_each_time(
         assert table.column_names == [DEMO_LABEL, *DEMO_FIELDS, "truth"]
         assert table.equals(demo_table(part))
     assert not tables["validation"].equals(tables["test"])
+
+
+def test_other_rows_have_another_version(tables: dict[str, pa.Table]) -> None:
+    """A demo made before is found by DEMO_VERSION: with other rows it has to go up."""
+    cells = [table.drop_columns(["truth"]).to_pydict() for table in tables.values()]
+    found = hashlib.sha256(repr(cells).encode()).hexdigest()[:16]
+    assert (DEMO_VERSION, found) == (1, "d31e012986eed28b")
 
 
 def test_click_rate_and_best_possible_auc_are_as_designed(tables: dict[str, pa.Table]) -> None:

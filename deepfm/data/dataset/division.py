@@ -1,5 +1,6 @@
 """The rows of a recording to parts: what is held out, and how many rows and clicks each has."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -23,24 +24,16 @@ Rows: TypeAlias = slice | NDArray[np.bool_]
 class Division:
     """Which rows go to which part.
 
-    parts      part names, in the order train, validation, test
     held_out   source -> bool[rows]: which rows are validation; only for sources that are split
+    parts      rows and clicks of each part that has rows, in the order train, validation, test
     """
 
-    parts: dict[str, PartSummary]
     held_out: dict[int, NDArray[np.bool_]]
+    parts: dict[str, PartSummary]
 
     def of_block(self, recording: Recording, block: Block) -> Iterator[tuple[str, Rows]]:
         """The parts that a block's rows go to, with the rows of each."""
-        part = recording.sources[block.source].part
-        if part is not None:
-            yield part, slice(None)
-            return
-        mask = self.held_out[block.source][block.rows]
-        if mask.any():
-            yield "validation", mask
-        if not mask.all():
-            yield "train", slice(None) if not mask.any() else ~mask
+        yield from _rows_by_part(recording, self.held_out, block)
 
 
 def divide(recording: Recording, config: PrepareConfig) -> Division:
@@ -50,31 +43,29 @@ def divide(recording: Recording, config: PrepareConfig) -> Division:
         for number, source in enumerate(recording.sources)
         if source.part is None
     }
-    labels: dict[str, list[NDArray[np.uint8]]] = {}
-    for number in range(len(recording.sources)):
-        for part, rows in _rows_by_part(recording, number, held_out).items():
-            labels.setdefault(part, []).append(recording.labels_of(number)[rows])
-    parts = {
-        name: PartSummary(
-            sum(map(len, labels[name])), int(sum(a.sum(dtype=np.int64) for a in labels[name]))
-        )
-        for name in PART_NAMES
-        if name in labels
-    }
+    rows, clicks = Counter[str](), Counter[str]()
+    for block in recording.blocks():
+        for part, chosen in _rows_by_part(recording, held_out, block):
+            labels = block.labels[chosen]
+            rows[part] += len(labels)
+            clicks[part] += int(labels.sum(dtype=np.int64))
+    parts = {name: PartSummary(rows[name], clicks[name]) for name in PART_NAMES if rows[name]}
     _refuse_one_class(recording, parts["train"])
-    return Division(parts, held_out)
+    return Division(held_out, parts)
 
 
 def _rows_by_part(
-    recording: Recording, source: int, held_out: dict[int, NDArray[np.bool_]]
-) -> dict[str, Rows]:
-    """Part to the rows of one source that belong to it; no part without rows."""
-    part = recording.sources[source].part
+    recording: Recording, held_out: dict[int, NDArray[np.bool_]], block: Block
+) -> Iterator[tuple[str, Rows]]:
+    part = recording.sources[block.source].part
     if part is not None:
-        return {part: slice(None)}
-    mask = held_out[source]
-    masks = {"train": ~mask, "validation": mask}
-    return {name: rows for name, rows in masks.items() if rows.any()}
+        yield part, slice(None)
+        return
+    mask = held_out[block.source][block.rows]
+    if mask.any():
+        yield "validation", mask
+    if not mask.all():
+        yield "train", slice(None) if not mask.any() else ~mask
 
 
 def _hold_out(recording: Recording, source: int, config: PrepareConfig) -> NDArray[np.bool_]:
@@ -97,7 +88,7 @@ def _hold_out(recording: Recording, source: int, config: PrepareConfig) -> NDArr
 def _column_texts(recording: Recording, source: int, column: str) -> Iterator[pa.StringArray]:
     for block in recording.blocks(with_text=True):
         if block.source == source:
-            yield recording.text(block, column)
+            yield recording.text(block, column, slice(None))
 
 
 def _note_time_split(

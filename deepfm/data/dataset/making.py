@@ -106,6 +106,25 @@ def make_once(
     known = _open_same(folder, recipe.fingerprint)
     if known is not None:
         return known
+    try:
+        recording = _make(folder, recipe, sources, reporter)
+    except OSError as error:
+        raise DataError(
+            f"The dataset could not be written to {folder} ({error.strerror or error}). Make "
+            "room there, or choose another folder."
+        ) from error
+    for text in recording.notices:
+        reporter.notice("data", text)
+    return open_dataset(folder)
+
+
+def _make(
+    folder: Path,
+    recipe: Recipe,
+    sources: Callable[[], AbstractContextManager[Sequence[Source]]],
+    reporter: Reporter,
+) -> Recording:
+    """Make the dataset aside and rename it into place."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(folder.parent)
     with _folder_aside(folder.parent) as aside, tempfile.TemporaryDirectory(dir=aside) as scratch:
@@ -122,9 +141,7 @@ def make_once(
             reporter=reporter,
         )
         _put_in_place(made, folder, recipe.fingerprint)
-    for text in recording.notices:
-        reporter.notice("data", text)
-    return open_dataset(folder)
+    return recording
 
 
 def _record(

@@ -204,12 +204,15 @@ class Recording:
             )
             at += rows
 
-    def text(self, block: Block, name: str) -> pa.Array:
-        """The text of one column in a block that keeps its text: string[n], null = empty."""
-        if block.kept is not None and name in self.kept:
-            return block.kept.column(name)
-        codes = block.codes[self.coded.index(name)]
-        return self._raw_texts(name).take(pa.array(codes))
+    def text(self, block: Block, name: str, rows: slice | NDArray[np.bool_]) -> pa.Array:
+        """The text of some rows of one column, in a block that keeps it; null = empty cell."""
+        if block.kept is None:
+            raise ValueError("this block was read without its text")
+        if name in self.coded:
+            codes = block.codes[self.coded.index(name)][rows]
+            return self._raw_texts(name).take(pa.array(codes))
+        column = block.kept.column(name)
+        return column if isinstance(rows, slice) else column.filter(pa.array(rows))
 
     def _raw_texts(self, name: str) -> pa.StringArray:
         """The values of a column by code, once all sources are in; null for an empty cell."""

@@ -167,11 +167,8 @@ class _RowsFile:
 
     def write(self, block: Block, rows: Rows) -> None:
         """Append some rows of a block that keeps its text."""
-        assert block.kept is not None
-        chosen = pa.array(np.arange(len(block.labels))[rows])
-        columns = [self._recording.text(block, name) for name in self._recording.schema.names]
-        batch = pa.record_batch([*columns, block.kept.column(ROW)], schema=self._schema)
-        self._waiting.append(batch.take(chosen))
+        columns = [self._recording.text(block, name, rows) for name in self._schema.names]
+        self._waiting.append(pa.record_batch(columns, schema=self._schema))
         if sum(batch.num_rows for batch in self._waiting) >= _ROWS_IN_GROUP:
             self._flush()
 
