@@ -1,5 +1,6 @@
 """Foreign errors of reading to one sentence of our own family."""
 
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -18,11 +19,10 @@ FOREIGN: Final = (
     OSError,
     EOFError,
     ValueError,
-    LookupError,
-    TypeError,
     RuntimeError,
     MemoryError,
     OverflowError,
+    struct.error,
 )
 """What pyarrow, zipfile and the system have been seen to raise over a damaged file."""
 
