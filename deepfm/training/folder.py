@@ -124,9 +124,11 @@ def _write_scores(folder: Path, dataset: Dataset, scored: Sequence[ScoredPart]) 
         count = min(len(each.terms), MAX_IMPRESSIONS)
         impressions.append(_impressions_table(dataset, each.part, count))
         ids.append(np.array(each.part.ids[:count]))
-    pq.write_table(pa.concat_tables(tables), folder / "scores.parquet")
+    pq.write_table(pa.concat_tables(tables), folder / "scores.parquet", write_page_checksum=True)
     pq.write_table(
-        pa.concat_tables(impressions, promote_options="permissive"), folder / "impressions.parquet"
+        pa.concat_tables(impressions, promote_options="permissive"),
+        folder / "impressions.parquet",
+        write_page_checksum=True,
     )
     np.save(folder / "impression_ids.npy", np.concatenate(ids))
 

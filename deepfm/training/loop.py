@@ -265,7 +265,7 @@ class _Session:
         """Test and validation rows; where there are neither, the first training rows."""
         parts = self.dataset.parts
         names = [name for name in ("test", "validation") if name in parts]
-        scored = {name: self._score_part(parts[name]) for name in names}
+        scored: dict[str, ScoredPart] = {name: self._score_part(parts[name]) for name in names}
         if not scored:
             scored["train"] = self._score_part(parts["train"], REFERENCE_ROWS)
         return scored

@@ -50,7 +50,10 @@ def branch_notices(terms: Terms, labels: NDArray[np.float32]) -> list[Notice]:
     terms, labels   of the validation rows, N each
     A branch is silenced by setting it to its mean; models with one branch have no notice.
     """
-    branches = {"FM branch": np.asarray(terms.fm), "network": np.asarray(terms.deep)}
+    branches = {
+        "FM branch": np.asarray(terms.fm, dtype=np.float64),
+        "network": np.asarray(terms.deep, dtype=np.float64),
+    }
     if not all(values.any() for values in branches.values()):
         return []
     spread = float(np.std(terms.logit)) or 1.0

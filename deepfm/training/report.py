@@ -40,7 +40,7 @@ class RunningFigures:
         logits = torch.cat(self.logits[since:]).cpu().numpy()
         labels = torch.cat(self.labels[since:]).cpu().numpy()
         loss = float(torch.stack(self.loss[since:]).sum()) / len(labels)
-        accuracy = float(np.mean((logits > 0) == (labels > 0.5)))
+        accuracy = float(np.mean((logits >= 0) == (labels > 0.5)))
         return Metrics(loss, accuracy, evaluation.auc(labels, logits), len(labels))
 
 
