@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from deepfm.errors import StoreError
-from deepfm.events import Failed, Finished, Point
+from deepfm.events import Failed, Finished, Point, from_json
 from deepfm.runs.store import JobRow, RunRow, Store
 from deepfm.runs.worker import ensure_worker, keep_worker, stop_worker, worker_alive
 from deepfm.runs.worker.lock import FileLock, holder, is_held
@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
 
-def eventually(holds: Callable[[], Any], seconds: float = 10.0) -> Any:
+def eventually(holds: Callable[[], Any], seconds: float = 20.0) -> Any:
     """Wait until something holds; what it returned."""
     end = time.monotonic() + seconds
     while not (value := holds()):
@@ -77,13 +77,13 @@ def queue(store: Store, **model: Any) -> str:
     return store.queue_run("a run", "/nowhere", "a dataset", model, {})
 
 
-def run_ended(store: Store, run_id: str) -> RunRow:
-    eventually(lambda: store.run(run_id).ended)
+def run_ended(store: Store, run_id: str, seconds: float = 20.0) -> RunRow:
+    eventually(lambda: store.run(run_id).ended, seconds)
     return store.run(run_id)
 
 
-def job_ended(store: Store, job_id: str) -> JobRow:
-    eventually(lambda: store.job(job_id).ended)
+def job_ended(store: Store, job_id: str, seconds: float = 20.0) -> JobRow:
+    eventually(lambda: store.job(job_id).ended, seconds)
     return store.job(job_id)
 
 
@@ -438,3 +438,47 @@ def test_a_lock_excludes_others_and_tells_who_holds_it(tmp_path: Path) -> None:
     assert not is_held(lock.path)
     with other.held(0.0):
         assert is_held(lock.path)
+
+
+# --- the real work ------------------------------------------------------------------------
+
+
+def test_from_a_file_to_a_trained_run_with_the_real_worker(tmp_path: Path) -> None:
+    file = tmp_path / "clicks.csv"
+    rows = [f"{k % 3 == 0:d},site {k % 7},{k % 2}" for k in range(400)]
+    file.write_text("\n".join(["click,site,device", *rows]) + "\n")
+    home = tmp_path / "home"
+    ensure_worker(home)
+    try:
+        with Store.open(home) as store:
+            config = {"min_count": 1}
+            job = job_ended(store, store.queue_job("inspect", {"path": str(file)}), 60)
+            assert job.state == "finished" and job.result is not None, job.error
+            payload = {"train": str(file), "schema": job.result["schema"], "config": config}
+            job = job_ended(store, store.queue_job("prepare", payload), 60)
+            assert job.state == "finished" and job.result is not None, job.error
+            dataset = job.result
+            job = job_ended(store, store.queue_job("profile", {"folder": dataset["folder"]}))
+            assert job.result is not None, job.error
+            assert {field["name"] for field in job.result["fields"]} == {"site", "device"}
+            run_id = store.queue_run(
+                "real",
+                dataset["folder"],
+                dataset["name"],
+                {"num_factors": 2, "mlp_dims": [4]},
+                {"epochs": 2, "batch_size": 64},
+                pinned=[{"site": "site 1", "device": "0"}],
+                fingerprint=dataset["fingerprint"],
+            )
+            run = run_ended(store, run_id, 60)
+            assert run.state == "finished" and run.result is not None, run.message
+            assert run.result["epochs"] == 2 and run.epoch == 2
+            assert isinstance(store.events(run_id)[-1][1], Finished)
+            written = (run.folder / "metrics.jsonl").read_text().splitlines()
+            assert [from_json(line) for line in written] == [e for _, e in store.events(run_id)]
+            lost = run_ended(store, queue(store))
+            assert lost.state == "failed" and "/nowhere" in lost.message
+            bad = store.queue_job("prepare", {"train": str(home / "none.csv")})
+            assert "none.csv" in job_ended(store, bad).error
+    finally:
+        stop_worker(home)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepfm.config import ModelConfig, PrepareConfig, Settings, TrainConfig
+from deepfm.events import Event, Notice
 from deepfm.runs.store import RunRow
 from deepfm.runs.worker.table import Context
 
@@ -52,36 +53,49 @@ def inspect(payload: Mapping[str, Any], context: Context) -> dict[str, Any]:
 
 
 def prepare(payload: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    """{train, test?, schema?, config?, name?} → {folder, fingerprint, name} of the dataset."""
+    """{train, test?, schema?, config?, name?} → where the dataset is."""
     from deepfm.data.dataset import prepare as prepare_files
     from deepfm.data.schema import Schema
 
     schema, test = payload.get("schema"), payload.get("test")
+    listener = _Listener(context)
     dataset = prepare_files(
         Path(payload["train"]),
         None if test is None else Path(test),
         config=PrepareConfig.from_dict(payload.get("config") or {}),
         schema=None if schema is None else Schema.from_dict(schema),
         name=payload.get("name"),
-        on_event=context.report,
+        on_event=listener,
         cancelled=context.stopping,
         settings=context.settings,
     )
-    return _place(dataset)
+    return _place(dataset, listener)
 
 
 def demo(payload: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    """{} → {folder, fingerprint, name} of the bundled demo, prepared where it is not yet."""
+    """{} → where the bundled demo is; it is made where it is not yet."""
     from deepfm.data.catalog import open_demo
 
-    return _place(open_demo(context.home))
+    listener = _Listener(context)
+    dataset = open_demo(context.home, on_event=listener, cancelled=context.stopping)
+    return _place(dataset, listener)
 
 
 def fetch_d2l(payload: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    """{} → {folder, fingerprint, name} of D2L's set, downloaded where it is not yet."""
+    """{url?, sha1?} → where D2L's set is; it is downloaded and prepared where it is not yet."""
     from deepfm.data.catalog import fetch_d2l as fetch
 
-    return _place(fetch(context.home, on_event=context.report, cancelled=context.stopping))
+    listener = _Listener(context)
+    dataset = fetch(context.home, **payload, on_event=listener, cancelled=context.stopping)
+    return _place(dataset, listener)
+
+
+def profile(payload: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """{folder} → the Profile of a dataset, as its `to_dict` gives it."""
+    from deepfm.data.dataset import open_dataset
+    from deepfm.data.dataset import profile as profile_dataset
+
+    return profile_dataset(open_dataset(Path(payload["folder"]))).to_dict()
 
 
 def warm_short(settings: Settings) -> None:
@@ -121,11 +135,26 @@ def warm_training(settings: Settings) -> None:
         )
 
 
-def _place(dataset: "Dataset") -> dict[str, Any]:
+class _Listener:
+    """Passes events on and keeps the notices: a job has no list of events to read them from."""
+
+    def __init__(self, context: Context) -> None:
+        self._report = context.report
+        self.notices: list[str] = []
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Notice):
+            self.notices.append(event.text)
+        self._report(event)
+
+
+def _place(dataset: "Dataset", listener: _Listener) -> dict[str, Any]:
+    """Where a dataset is, and what a person should be told about it."""
     return {
         "folder": str(dataset.folder),
         "fingerprint": dataset.fingerprint,
         "name": dataset.name,
+        "notices": listener.notices,
     }
 
 

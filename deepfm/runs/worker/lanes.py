@@ -27,7 +27,7 @@ class Child:
     assignment    its piece of work, None for the spare
     since         when it was given that (monotonic seconds)
     asked         when it was asked to stop, None if it was not
-    killed_for    why the worker killed it, in words; "" if it did not
+    killed_for    why the worker killed it, in words; None if it did not
     """
 
     process: SpawnProcess
@@ -36,7 +36,7 @@ class Child:
     assignment: Assignment | None = None
     since: float = 0.0
     asked: float | None = None
-    killed_for: str = ""
+    killed_for: str | None = None
 
     def assign(self, assignment: Assignment) -> None:
         """Hand over a piece of work. A child that just died is noticed by its sentinel."""
@@ -52,7 +52,8 @@ class Child:
 
     def kill(self, why: str) -> None:
         """End it at once, whatever it does."""
-        self.killed_for = self.killed_for or why
+        if self.killed_for is None:
+            self.killed_for = why
         self.process.kill()
 
     def bury(self) -> int | None:
@@ -134,7 +135,8 @@ class Lane:
         """Forget a dead child. After a spare that died, the next comes later and later."""
         if child is self.spare:
             self.spare = None
-            _log.warning("A %s child died before it had work", self.spec.lane)
+            if child.killed_for is None:
+                _log.warning("A %s child died before it had work", self.spec.lane)
             self._back_off()
         elif child.assignment is not None:
             self.busy.pop(child.assignment.slot, None)
@@ -145,7 +147,7 @@ class Lane:
         for child in self.busy.values():
             child.ask_to_stop(cause)
         if self.spare is not None:
-            self.spare.kill("")
+            self.spare.kill("The worker stops.")
 
     def over_time(self, seconds: float, then: Callable[[Child], None]) -> None:
         """Call `then` for each child that has worked for longer than so many seconds."""
