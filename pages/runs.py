@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from deepfm.charts.palette import NO_VALUE
 from deepfm.errors import DeepFMError
 from deepfm.ui import links, state
 from deepfm.ui.compared import compare
@@ -95,6 +96,7 @@ def choose(rows: Sequence["RunRow"]) -> None:
         runs_table(rows),
         key=key,
         hide_index=True,
+        placeholder=NO_VALUE,
         height=min(38 + 35 * len(rows), 388),
         column_config=table_columns(),
         on_select=lambda: ticked(key),

@@ -30,6 +30,10 @@ CSS = """
 .dfm-cost { display: flex; flex-wrap: wrap; gap: 0.3rem 1.25rem; line-height: 1.35; }
 .dfm-cost b { font-weight: 600; font-variant-numeric: tabular-nums; }
 .dfm-cost small { opacity: 0.7; }
+@media (min-width: 640px) and (max-width: 960px) {
+  .st-key-stack_train [class*="st-key-two"] .stHorizontalBlock > .stColumn {
+    flex: 1 1 0; min-width: calc(50% - 1rem); }
+}
 </style>
 """
 

@@ -1,5 +1,6 @@
 """A run's events, as they come, to the history its charts draw: short, and never moving."""
 
+import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ KEPT: Final = 400
 
 Metric = Literal["loss", "accuracy", "auc"]
 Part = Literal["train", "validation", "test"]
+METRICS: Final[tuple[Metric, ...]] = ("loss", "accuracy", "auc")
 
 _Observation = TypeVar("_Observation", Point, Epoch)
 
@@ -67,11 +69,53 @@ class Thinned(Generic[_Observation]):
         return list(firsts.values())
 
 
+class RunningMean:
+    """Train figures of single points to a running mean over about a tenth of an epoch.
+
+    A point covers the rows since the one before, a batch or two, and jumps about. The mean looks
+    back only, so that a value, once drawn, never changes.
+    """
+
+    def __init__(self, epochs: float = 0.1) -> None:
+        self._epochs = epochs
+        self._position = 0.0
+        self._sums: dict[Metric, tuple[float, float]] = {}
+
+    def add(self, point: Point) -> Point:
+        """The point with its train figures replaced by their running mean."""
+        if point.epoch <= self._position:
+            self._sums.clear()
+        kept = math.exp(-(point.epoch - self._position) / self._epochs)
+        self._position = point.epoch
+        train = point.train
+        means = {
+            metric: self._mean(metric, value_of(train, metric), train.rows, kept)
+            for metric in METRICS
+        }
+        return dataclasses.replace(
+            point,
+            train=Metrics(
+                means["loss"] if means["loss"] is not None else train.loss,
+                means["accuracy"] if means["accuracy"] is not None else train.accuracy,
+                means["auc"],
+                train.rows,
+            ),
+        )
+
+    def _mean(self, metric: Metric, value: float | None, rows: int, kept: float) -> float | None:
+        total, weight = self._sums.get(metric, (0.0, 0.0))
+        total, weight = total * kept, weight * kept
+        if value is not None:
+            total, weight = total + rows * value, weight + rows
+        self._sums[metric] = total, weight
+        return total / weight if weight else None
+
+
 @dataclass(frozen=True)
 class History:
     """What a run has said so far.
 
-    points     within epochs, thinned
+    points     within epochs, thinned; their train figures are running means
     epochs     ends of epochs, thinned; the newest is the last
     best       the epoch whose weights are kept, where validation rows choose one
     progress   the newest stage report, such as scoring after the last epoch
@@ -122,6 +166,7 @@ class HistoryBuilder:
     def __init__(self) -> None:
         self._started: Started | None = None
         self._points: Thinned[Point] = Thinned()
+        self._running = RunningMean()
         self._epochs: Thinned[Epoch] = Thinned()
         self._best: Epoch | None = None
         self._notices: list[Notice] = []
@@ -135,7 +180,7 @@ class HistoryBuilder:
             case Started():
                 self._started = event
             case Point():
-                self._points.add(event)
+                self._points.add(self._running.add(event))
             case Epoch():
                 self._epochs.add(event)
                 self._best = event if event.best else self._best

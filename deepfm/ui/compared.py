@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from deepfm.charts.history import Metric
+from deepfm.charts.palette import NO_VALUE
 from deepfm.charts.training.comparison import (
     COMPARISON_CAPTION,
     MOST_RUNS,
@@ -92,7 +93,9 @@ def compare(rows: Sequence["RunRow"], *, key: str, results: bool = True) -> None
     """The curves of several runs in one chart, and their `results` in one table."""
     read = [feed.history(row.id) for row in rows]
     runs = [
-        ComparedRun(row.name, tuple(row.model.get("terms", TERM_NAMES)), history)
+        ComparedRun(
+            row.name, tuple(row.model.get("terms", TERM_NAMES)), history, STATE_WORDS[row.state]
+        )
         for row, (_, history) in zip(rows, read, strict=True)
     ]
     metrics: list[Metric] = ["auc", "loss", "accuracy"]
@@ -133,6 +136,7 @@ def show_results(table: pd.DataFrame, *, key: str) -> None:
         table,
         key=key,
         hide_index=True,
+        placeholder=NO_VALUE,
         column_config={
             "AUC": config.NumberColumn(format="%.4f"),
             "log loss": config.NumberColumn(format="%.4f"),

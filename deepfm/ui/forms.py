@@ -104,7 +104,7 @@ class SettingsForm:
 
 def mistake(sentence: str) -> None:
     """One sentence about a mistake, at the field it was made in."""
-    st.markdown(f":red[:material/error: {plain(sentence)}]")
+    st.caption(f":red[:material/error: {plain(sentence)}]")
 
 
 def _as_text(setting: Setting, value: Any) -> str:

@@ -106,7 +106,8 @@ def _more(form: SettingsForm, settings: Sequence[Setting]) -> None:
     if any(setting.name in form.mistakes for setting in settings):
         st.session_state[MORE_OPEN] = True
     with st.expander("More settings", expanded=st.session_state.get(MORE_OPEN, False)):
-        _show_pairs(form, [setting for setting in settings if setting.kind != "bool"])
+        fields = [setting for setting in settings if setting.kind != "bool"]
+        _show_pairs(form, sorted(fields, key=lambda setting: setting.kind != "terms"))
         for setting in settings:
             if setting.kind == "bool":
                 form.show(setting)
@@ -114,10 +115,11 @@ def _more(form: SettingsForm, settings: Sequence[Setting]) -> None:
 
 def _show_pairs(form: SettingsForm, settings: Sequence[Setting]) -> None:
     """Fields, two beside each other."""
-    for start in range(0, len(settings), 2):
-        for column, setting in zip(st.columns(2), settings[start : start + 2], strict=False):
-            with column:
-                form.show(setting)
+    with st.container(key=f"two_{settings[0].name}"):
+        for start in range(0, len(settings), 2):
+            for column, setting in zip(st.columns(2), settings[start : start + 2], strict=False):
+                with column:
+                    form.show(setting)
 
 
 # --- what the preset wants of the data ------------------------------------------------------
@@ -295,6 +297,16 @@ def fill_from(row: "RunRow") -> None:
     for name, setting in all_settings().items():
         value = {**row.model, **row.train}.get(name, setting.default)
         form.put(setting, tuple(value) if isinstance(value, list) else value)
+
+
+def compare_models_of(row: "RunRow") -> None:
+    """Queue all five models with a run's settings on its dataset, and watch them."""
+    try:
+        dataset = state.dataset(state.DEMO if row.dataset_name == state.DEMO else row.fingerprint)
+        model, train = ModelConfig.from_dict(row.model), TrainConfig.from_dict(row.train)
+        _watch(group=queue_all_five(dataset, model, train))
+    except DeepFMError as error:
+        show_error(error)
 
 
 def model_of(row: "RunRow") -> str:

@@ -167,13 +167,20 @@ def _stop_button(row: "RunRow") -> None:
 
 def _ways_on(row: "RunRow") -> None:
     """Where one goes from a run that has ended."""
-    from deepfm.ui.train_form import fill_from
+    from deepfm.ui.train_form import compare_models_of, fill_from
 
     if state.is_trained(row) and row.result:
         links.button("evaluate", "Evaluate", key="to_evaluate", run=row.id, kind="primary")
         links.button("impression", "Explain an impression", key="to_impression", run=row.id)
     if row.group:
         links.button("train", "Compare with its group", key="to_group", group=row.group)
+    elif st.button(
+        "Compare all five",
+        key="compare_run",
+        icon=":material/stacked_line_chart:",
+        help="Trains LR, FM, DNN, Wide & Deep and DeepFM with this run's settings.",
+    ):
+        compare_models_of(row)
     st.button(
         "Train again with changes",
         key="train_fill",
@@ -199,15 +206,20 @@ def _notices(history: History) -> None:
 def tiles_html(row: "RunRow", history: History) -> str:
     """Epoch, loss, AUC, speed, time and device, as one row of tiles of the same height."""
     started, latest = history.started, history.latest
-    epoch = history.epochs[-1] if history.epochs else None
+    last = history.epochs[-1] if history.epochs else None
+    # Once it has ended, what counts is the model that was kept.
+    epoch = history.best if history.finished and history.best else last
     part = history.judged_by
     shown = metrics_of(epoch, part) if epoch else (latest.train if latest else None)
+    whose: str = part if shown else ""
+    if history.finished and epoch is not None:
+        whose += f", epoch {epoch.epoch}"
     planned = int(row.train.get("epochs", 0))
     speed = latest.examples_per_second if latest else None
     tiles = (
         ("Epoch", f"{int(history.position)}", f"of {planned}"),
-        ("Loss", format_loss(shown.loss if shown else None), part if shown else ""),
-        ("AUC", format_auc(shown.auc if shown else None), part if shown else ""),
+        ("Loss", format_loss(shown.loss if shown else None), whose),
+        ("AUC", format_auc(shown.auc if shown else None), whose),
         ("Speed", format_rate(speed), "examples"),
         _time_tile(row, history, planned),
         ("Device", *_device(started.device if started else "")),
@@ -345,7 +357,7 @@ def show_pinned(pinned: Pinned, history: History, slider: Slider | None = None) 
     st.markdown("**Pinned impressions: what each term makes of them as it learns**")
     half_width = pinned_range(history, count)
     beside = 2 if count in (2, 4) else min(count, 3)
-    with st.container(key="stack_pinned"):
+    with st.container(key="two_pinned"):
         for start in range(0, count, beside):
             columns = st.columns(beside, gap="small")
             for place in range(start, min(start + beside, count)):

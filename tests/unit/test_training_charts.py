@@ -1,5 +1,6 @@
 """What a run says, and the figures that are drawn of it."""
 
+import dataclasses
 import math
 import random
 from collections.abc import Callable
@@ -10,7 +11,14 @@ import plotly.graph_objects as go
 import pytest
 
 from deepfm.charts import palette
-from deepfm.charts.history import History, Thinned, curve, history_of, sparkline
+from deepfm.charts.history import (
+    History,
+    RunningMean,
+    Thinned,
+    curve,
+    history_of,
+    sparkline,
+)
 from deepfm.charts.training.axes import (
     epoch_range,
     spread_labels,
@@ -173,6 +181,23 @@ def test_a_sparkline_is_short_and_ends_at_the_last_epoch() -> None:
     assert len(values) <= 40
     assert values[-1] == history.epochs[-1].validation.auc  # type: ignore[union-attr]
     assert sparkline(History()) == []
+
+
+def test_the_train_curve_is_a_running_mean_that_looks_back_only() -> None:
+    drawn = random.Random(2)
+    points = [
+        dataclasses.replace(point(0.02 * number), train=Metrics(drawn.random(), 0.5, None, 64))
+        for number in range(1, 60)
+    ]
+    running = RunningMean(epochs=0.1)
+    shown = [running.add(each) for each in points]
+    for last in (0, 7, 58):
+        ages = [points[last].epoch - each.epoch for each in points[: last + 1]]
+        weights = [math.exp(-age / 0.1) for age in ages]
+        losses = [each.train.loss for each in points[: last + 1]]
+        slow = sum(w * loss for w, loss in zip(weights, losses, strict=True)) / sum(weights)
+        assert shown[last].train.loss == pytest.approx(slow)
+        assert shown[last].train.auc is None
 
 
 # --- axes ----------------------------------------------------------------------------------
@@ -381,6 +406,7 @@ def test_every_chart_of_a_replay_has_the_same_frames() -> None:
 def test_a_curtain_leaves_the_best_possible_line_standing() -> None:
     history = history_of(run_events())
     figure = with_curtain(curves_figure(history), replay_of(history), panels=2)
+    assert len(figure.frames[-1].layout.shapes) == 1
     for frame in figure.frames:
         assert any(shape.y0 == 0.82 for shape in frame.layout.shapes)
 

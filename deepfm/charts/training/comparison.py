@@ -35,7 +35,7 @@ class ComparedRun:
     name: str
     terms: tuple[str, ...]
     history: History
-    parameters: int | None = None
+    state: str = ""
 
 
 def lamps(terms: Sequence[str]) -> str:
@@ -69,7 +69,8 @@ def comparison_figure(runs: Sequence[ComparedRun], metric: Metric = "auc") -> go
 
 def _parts_in_words(runs: Sequence[ComparedRun]) -> str:
     """ "validation", or "validation or test" where runs differ in what they can be judged by."""
-    return " or ".join(sorted({run.history.judged_by for run in runs}, reverse=True))
+    known = {run.history.judged_by for run in runs if run.history.epochs}
+    return " or ".join(sorted(known, reverse=True)) or "validation"
 
 
 def _best_possible(runs: Sequence[ComparedRun]) -> float | None:
@@ -92,6 +93,7 @@ def _run_trace(run: ComparedRun, place: int, metric: Metric) -> go.Scatter:
         name=name,
         mode="lines+markers",
         line={**line("test"), "color": colour(RUN_COLOURS[place]), "dash": "solid"},
+        cliponaxis=False,
         marker={"symbol": RUN_MARKERS[place], "size": 7, "color": colour(RUN_COLOURS[place])},
         hovertemplate=f"{name}<br>{part} {metric} %{{y:.4f}} after epoch %{{x:g}}<extra></extra>",
     )
@@ -143,11 +145,12 @@ def _table_row(run: ComparedRun) -> dict[str, object]:
     return {
         "model": run.name,
         "terms": lamps(run.terms),
+        "state": run.state,
         "AUC": value_of(metrics, "auc"),
         "log loss": value_of(metrics, "loss"),
         "accuracy": value_of(metrics, "accuracy"),
         "best epoch": epoch.epoch if epoch else None,
-        "epochs": len(history.epochs) if not history.epochs else history.epochs[-1].epoch,
-        "parameters": history.started.parameters if history.started else run.parameters,
+        "epochs": history.epochs[-1].epoch if history.epochs else None,
+        "parameters": history.started.parameters if history.started else None,
         "seconds": latest.seconds if latest else None,
     }

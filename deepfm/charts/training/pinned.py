@@ -129,6 +129,7 @@ def pinned_layout(bars: PinnedBars, truth: float | None) -> dict[str, object]:
                 "xref": "paper",
                 "yref": "paper",
                 "x": 0.0,
+                "xshift": -22,
                 "y": 1.0,
                 "xanchor": "left",
                 "yanchor": "bottom",

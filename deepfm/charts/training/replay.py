@@ -57,12 +57,13 @@ def _readout(history: History, moment: Point | Epoch | None) -> str:
 def with_curtain(figure: go.Figure, replay: Replay, panels: int = 1) -> go.Figure:
     """The figure with frames in which a curtain covers, in each panel, what came later."""
     standing = [shape.to_plotly_json() for shape in figure.layout.shapes]
+    last = len(replay.moments) - 1
     figure.frames = [
         go.Frame(
             name=str(number),
             data=[],
             traces=[],
-            layout={"shapes": [*_curtains(position, panels), *standing]},
+            layout={"shapes": [*(_curtains(position, panels) if number < last else []), *standing]},
         )
         for number, position in enumerate(replay.positions)
     ]

@@ -1,0 +1,266 @@
+"""The Train page: mistakes stand at their field, the address holds the form, runs are watched."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from deepfm.config import TERM_SETS
+from deepfm.data.catalog import PINNED, open_demo
+from deepfm.data.dataset import Dataset, open_dataset
+from deepfm.events import Notice
+from deepfm.runs.store import RunRow, Store
+from tests.app import runs_in_store
+from tests.app.conftest import assert_nothing_wrong
+
+Opener = Callable[..., AppTest]
+
+
+@pytest.fixture(scope="session")
+def made_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's dataset folder, made once."""
+    return open_demo(tmp_path_factory.mktemp("demo")).folder
+
+
+@pytest.fixture
+def demo(home: Path, made_demo: Path) -> Dataset:
+    """The demo in this test's home."""
+    folder = home / "datasets" / made_demo.name
+    shutil.copytree(made_demo, folder)
+    return open_dataset(folder)
+
+
+def runs_of(home: Path) -> list[RunRow]:
+    with Store.open(home) as store:
+        return store.runs()
+
+
+def field(page: AppTest, setting: str):  # type: ignore[no-untyped-def]
+    return page.text_input(key=f"train_{setting}")
+
+
+def words(page: AppTest) -> str:
+    """All text on the page, Markdown's escapes taken away."""
+    boxes = [*page.markdown, *page.caption, *page.error, *page.info]
+    return "\n".join(str(box.value).replace("\\", "").replace("\u2060", "") for box in boxes)
+
+
+def mistakes(page: AppTest) -> list[str]:
+    return [
+        str(box.value).replace("\\", "").replace("\u2060", "")
+        for box in page.caption
+        if str(box.value).startswith(":red[")
+    ]
+
+
+# --- the form --------------------------------------------------------------------------------
+
+
+def test_train_queues_the_demo_with_the_settings_of_its_preset(
+    open_page: Opener, demo: Dataset, home: Path
+) -> None:
+    page = open_page("train")
+    page.button(key="train_one").click().run()
+    assert_nothing_wrong(page)
+    (row,) = runs_of(home)
+    assert (row.state, row.dataset_name, row.train["epochs"]) == ("queued", "demo", 15)
+    assert row.name == "DeepFM, quick"
+    assert [dict(values) for values in row.pinned] == [dict(each.values) for each in PINNED]
+    assert page.query_params["run"] == row.id
+    assert "next in the queue" in words(page)
+
+
+@pytest.mark.parametrize(
+    ("setting", "text", "sentence"),
+    [
+        ("learning_rate", "0", "Learning rate is 0.0. It must be above 0 and at most 10."),
+        ("learning_rate", "-1", "Learning rate is -1.0."),
+        ("learning_rate", "nan", "Learning rate is nan."),
+        ("learning_rate", "inf", "Learning rate is inf."),
+        ("learning_rate", "fast", "Learning rate: 'fast' is not a number."),
+        ("learning_rate", "", "Learning rate: '' is not a number."),
+        ("mlp_dims", "30,,10", "MLP dims: '30,,10' is not a list of whole numbers"),
+        ("mlp_dims", ",".join(["8"] * 17), "MLP dims: give 1 to 16 layers."),
+        ("epochs", "1000000000", "Epochs is 1000000000. It must be at least 1"),
+        ("num_factors", "<b>8</b>", "Factor size: '<b>8</b>' is not a whole number."),
+        ("num_factors", "0", "Factor size is 0. It must be at least 1 and at most 1,024."),
+        ("drop_rate", "1", "Drop rate is 1.0."),
+    ],
+)
+def test_a_mistake_stands_at_its_field_and_what_was_typed_is_kept(
+    open_page: Opener, demo: Dataset, home: Path, setting: str, text: str, sentence: str
+) -> None:
+    page = open_page("train")
+    field(page, setting).set_value(text).run()
+    assert any(sentence in each for each in mistakes(page)), mistakes(page)
+    page.button(key="train_one").click().run()
+    assert_nothing_wrong(page)
+    assert field(page, setting).value == text
+    assert any("Mend first" in each for each in mistakes(page))
+    assert runs_of(home) == []
+
+
+def test_a_model_larger_than_allowed_is_a_mistake_of_its_factor_size(
+    open_page: Opener, demo: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEEPFM_MAX_PARAMETERS", "20000")
+    page = open_page("train")
+    field(page, "num_factors").set_value("500").run()
+    assert any("at most 20,000 parameters are allowed" in each for each in mistakes(page))
+
+
+def test_settings_that_do_not_go_together_are_a_mistake_of_one_of_them(
+    open_page: Opener, demo: Dataset
+) -> None:
+    page = open_page("train", optimizer="lazy-adam", weight_decay="0.1")
+    assert any("does not go with lazy-adam" in each for each in mistakes(page))
+
+
+def test_a_link_opens_the_same_form(open_page: Opener, demo: Dataset) -> None:
+    page = open_page("train", preset="d2l", num_factors="7", mlp_dims="64,,", seed="3")
+    assert field(page, "num_factors").value == "7"
+    assert field(page, "mlp_dims").value == "64,,"
+    assert field(page, "epochs").value == "30"
+    assert page.query_params["seed"] == "3"
+    assert mistakes(page)
+
+
+def test_the_address_holds_what_differs_from_the_preset_and_nothing_else(
+    open_page: Opener, demo: Dataset
+) -> None:
+    page = open_page("train")
+    field(page, "epochs").set_value("4").run()
+    assert page.query_params["epochs"] == "4"
+    field(page, "epochs").set_value("15").run()
+    assert "epochs" not in page.query_params
+
+
+def test_another_preset_brings_its_values_and_leaves_the_model(
+    open_page: Opener, demo: Dataset, home: Path
+) -> None:
+    page = open_page("train")
+    page.selectbox(key="train_terms").set_value("FM").run()
+    page.segmented_control(key="train_preset").set_value("real-data").run()
+    assert field(page, "num_factors").value == "128"
+    assert field(page, "patience").value == "3"
+    page.button(key="train_one").click().run()
+    (row,) = runs_of(home)
+    assert row.model["terms"] == ["linear", "pairwise"]
+    assert row.train["embedding_l2"] == 0.001
+    assert page.query_params["preset"] == "real-data"
+
+
+def test_a_preset_that_is_none_gives_that_of_the_dataset(open_page: Opener, demo: Dataset) -> None:
+    page = open_page("train", preset="<script>")
+    assert page.segmented_control(key="train_preset").value == "quick"
+
+
+def test_compare_all_five_queues_them_as_one_group_with_the_same_settings(
+    open_page: Opener, demo: Dataset, home: Path
+) -> None:
+    page = open_page("train", seed="5")
+    page.button(key="train_five").click().run()
+    assert_nothing_wrong(page)
+    rows = runs_of(home)[::-1]
+    assert [row.name for row in rows] == list(TERM_SETS)
+    assert len({row.group for row in rows}) == 1
+    assert {row.train["seed"] for row in rows} == {5}
+    assert page.query_params["group"] == rows[0].group
+    assert "0 of 5 done" in words(page)
+
+
+def test_a_full_queue_is_said_at_the_button(
+    open_page: Opener, demo: Dataset, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEEPFM_MAX_QUEUED", "1")
+    runs_in_store.queue(home, demo)
+    page = open_page("train")
+    page.button(key="train_one").click().run()
+    assert "1 runs wait already" in words(page)
+    assert not page.exception
+
+
+# --- watching --------------------------------------------------------------------------------
+
+
+def test_a_run_in_the_address_is_watched_from_anywhere(
+    open_page: Opener, demo: Dataset, home: Path
+) -> None:
+    run_id = runs_in_store.queue(home, demo, "My <b>run</b> *", epochs=9)
+    runs_in_store.begin(home, run_id)
+    page = open_page("train", run=run_id)
+    assert "My <b>run</b> *" in words(page)
+    page.button(key="train_stop").click().run()
+    assert page.button(key="train_stop").label == "Stopping…"
+    assert page.button(key="train_stop").disabled
+    with Store.open(home) as store:
+        assert store.run(run_id).wanted == "stop"
+
+
+def test_a_finished_run_offers_the_ways_on_and_its_notices(
+    open_page: Opener, demo: Dataset, home: Path
+) -> None:
+    run_id = runs_in_store.queue(home, demo, num_factors=6, epochs=2)
+    runs_in_store.begin(home, run_id)
+    runs_in_store.finish(home, run_id, Notice("memorising", "It is *memorising*."))
+    page = open_page("train", run=run_id)
+    labels = {button.label for button in page.button}
+    ways = {"Evaluate", "Explain an impression", "Compare all five", "Train again with changes"}
+    assert ways <= {label.replace("\\", "") for label in labels}
+    assert "It is *memorising*." in words(page)
+    page.button(key="train_fill").click().run()
+    assert_nothing_wrong(page)
+    assert field(page, "num_factors").value == "6"
+    assert field(page, "epochs").value == "2"
+
+
+@pytest.mark.parametrize("state", ["failed", "interrupted"])
+def test_a_run_that_ended_badly_says_why(
+    open_page: Opener, demo: Dataset, home: Path, state: str
+) -> None:
+    run_id = runs_in_store.queue(home, demo)
+    runs_in_store.begin(home, run_id)
+    runs_in_store.fail(home, run_id, "The machine ran out of memory.", state)
+    page = AppTest.from_file(str(Path(__file__).parents[2] / "pages" / "train.py"))
+    page.query_params["run"] = run_id
+    page.run(timeout=60)
+    assert [box.value.replace("\\", "") for box in page.error] == ["The machine ran out of memory."]
+    assert not page.exception
+
+
+def test_a_run_that_waits_says_its_place_and_can_be_stopped(
+    open_page: Opener, demo: Dataset, home: Path
+) -> None:
+    runs_in_store.queue(home, demo)
+    second = runs_in_store.queue(home, demo)
+    page = open_page("train", run=second)
+    assert "number 2 in the queue" in words(page)
+    page.button(key="train_stop").click().run()
+    assert_nothing_wrong(page)
+    assert "Stopped before it began." in words(page)
+
+
+@pytest.mark.parametrize("run_id", ["0000000000000", "../../etc/passwd", "<b>x</b>", "a" * 500])
+def test_a_run_that_is_not_there_is_one_sentence(demo: Dataset, run_id: str) -> None:
+    page = AppTest.from_file(str(Path(__file__).parents[2] / "pages" / "train.py"))
+    page.query_params["run"] = run_id
+    page.run(timeout=60)
+    assert not page.exception
+    assert len(page.error) == 1
+
+
+def test_a_group_is_one_chart_and_one_table(open_page: Opener, demo: Dataset, home: Path) -> None:
+    page = open_page("train")
+    page.button(key="train_five").click().run()
+    first = runs_of(home)[-1]
+    runs_in_store.begin(home, first.id)
+    runs_in_store.finish(home, first.id)
+    page.run()
+    assert_nothing_wrong(page)
+    table = page.dataframe[0].value
+    assert list(table["terms"]) == ["L", "L P", "D", "L D", "L P D"]
+    assert table["AUC"][0] == pytest.approx(0.68)
+    page.button(key="group_stop").click().run()
+    assert {row.state for row in runs_of(home)} == {"finished", "stopped"}
