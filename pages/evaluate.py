@@ -2,12 +2,13 @@
 
 import streamlit as st
 
+from deepfm.errors import DeepFMError
 from deepfm.trained import TrainedModel
 from deepfm.ui import evaluation_views as views
 from deepfm.ui import links, state
 from deepfm.ui.evaluated import evaluated, group_curves
 from deepfm.ui.plot import revision_of
-from deepfm.ui.text import show_notice
+from deepfm.ui.text import show_error, show_notice
 
 
 def choose_part(model: TrainedModel) -> str:
@@ -37,15 +38,24 @@ def leave_without_rows(model: TrainedModel) -> None:
     st.stop()
 
 
+def show(run_id: str, model: TrainedModel) -> None:
+    """Numbers, then curves, then the further views; RunError for damaged scores."""
+    if model.part == "train":
+        leave_without_rows(model)
+    part = choose_part(model)
+    found = evaluated(run_id, model, part)
+    revision = revision_of(run_id, part)
+    views.say_which_rows(model, found)
+    views.tiles(found)
+    views.show_curves(found, revision)
+    views.show_tabs(model, found, revision, group_curves(run_id))
+    links.link("impression", "Explain an impression", run=run_id)
+
+
 st.title("How good is it, and where is it wrong?", anchor=False)
 run_id, model = state.chosen_run()
-if model.part == "train":
-    leave_without_rows(model)
-part = choose_part(model)
-found = evaluated(run_id, model, part)
-revision = revision_of(run_id, part)
-views.say_which_rows(model, found)
-views.tiles(found)
-views.show_curves(found, revision)
-views.show_tabs(model, found, revision, group_curves(run_id))
-links.link("impression", "Explain an impression", run=run_id)
+try:
+    show(run_id, model)
+except DeepFMError as error:
+    show_error(error)
+    st.button("Show the bundled demo run", on_click=state.show_run, args=(state.DEMO,))

@@ -92,7 +92,7 @@ def click_rate_figure(name: str, values: Sequence[ValueProfile], base_rate: floa
         hoverinfo="skip",
         line=line("best possible", "text"),
     )
-    figure.update_xaxes(tickformat=".0~%", rangemode="tozero")
+    figure.update_xaxes(tickformat="~%", rangemode="tozero")
     figure.update_yaxes(
         tickvals=places,
         ticktext=[
@@ -173,7 +173,7 @@ def coverage_figure(fields: Sequence[FieldProfile]) -> go.Figure:
     lowest = min((field.coverage for field in fields), default=0.0)
     room = max((1 - lowest) * 0.15, 0.01)
     figure.update_xaxes(type="log", dtick=1)
-    figure.update_yaxes(tickformat=".0~%", range=[max(0.0, lowest - room), 1 + room])
+    figure.update_yaxes(tickformat="~%", range=[max(0.0, lowest - room), 1 + room])
     return figure
 
 

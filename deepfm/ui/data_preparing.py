@@ -53,7 +53,7 @@ def choose_settings(job_id: str, found: Inspection, schema: Schema) -> PrepareCo
         else:
             st.caption("No numeric columns, so no buckets.")
     if validation:
-        st.caption(plain(f"Proposed: {_split_words(found.proposed_split)}. {found.split_reason}."))
+        st.caption(plain(f"Proposed: {_split_words(found.proposed_split)} ({found.split_reason})."))
     return PrepareConfig(
         min_count=min_count,
         validation=validation / 100,

@@ -153,8 +153,7 @@ def _click_rates(dataset: Dataset, fields: tuple[FieldProfile, ...]) -> None:
         )
     values = charts.seen_values(field, order)
     base_rate = dataset.summary().parts["train"].base_rate
-    features = field.kept + 1
-    shown = f" The {TOP} commonest of {format_count(features)}." if features > len(values) else ""
+    shown = f" The {TOP} commonest of {format_count(field.kept)}." if field.kept > TOP else ""
     plot(
         charts.click_rate_figure(name, values, base_rate),
         key="click_rates",

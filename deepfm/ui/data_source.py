@@ -42,6 +42,9 @@ SUFFIXES: Final = (
     *(".tsv", ".csv", ".txt", ".svm", ".libsvm", ".ffm", ".libffm"),
     *(".parquet", ".feather", ".arrow", ".gz", ".zip", ".zst"),
 )
+HIGH: Final = 120
+LOW: Final = 76
+"""Pixels of the drop zones: before a file is there, and after."""
 MOST_FILES: Final = 500
 _SERVER: Final = "server"
 """Stands in ?test= in place of an upload's id for a file of the server's folder."""
@@ -52,10 +55,11 @@ def show_source(settings: Settings) -> None:
     if is_shared(st.context.url):
         show_notice("Everyone with this link can see this data and its runs.")
     train, test = st.columns([3, 2], gap="medium")
+    height = LOW if INSPECT in st.query_params else HIGH
     with train:
-        _train_zone(settings)
+        _train_zone(settings, height)
     with test:
-        _test_zone(settings)
+        _test_zone(settings, height)
     with st.container(horizontal=True, gap="small"):
         st.button(
             "Use the demo",
@@ -83,7 +87,7 @@ def is_shared(url: str | None) -> bool:
 # --- files --------------------------------------------------------------------------------
 
 
-def _train_zone(settings: Settings) -> None:
+def _train_zone(settings: Settings, height: int) -> None:
     try:
         arrived = dropzone(
             "Drop your click log here, or choose a file",
@@ -91,6 +95,7 @@ def _train_zone(settings: Settings) -> None:
             key="train_file",
             settings=settings,
             current=_current_train(),
+            height=height,
         )
         if arrived is not None and is_d2l_archive(arrived.path):
             _keep_as_download(arrived.path, settings)
@@ -102,7 +107,7 @@ def _train_zone(settings: Settings) -> None:
         show_error(error)
 
 
-def _test_zone(settings: Settings) -> None:
+def _test_zone(settings: Settings, height: int) -> None:
     try:
         arrived = dropzone(
             "Test file (optional)",
@@ -110,6 +115,7 @@ def _test_zone(settings: Settings) -> None:
             key="test_file",
             settings=settings,
             current=chosen_test(settings),
+            height=height,
         )
     except DeepFMError as error:
         show_error(error)

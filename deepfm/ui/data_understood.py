@@ -61,7 +61,7 @@ def show_understood(job_id: str, settings: Settings) -> None:
 
 
 def _show_unreadable(job: JobRow) -> None:
-    st.subheader(plain(Path(job.payload["path"]).name), anchor=False)
+    _heading(Path(job.payload["path"]).name)
     show_job_end(job, "Reading the file")
     given = job.payload.get("schema")
     if given is not None:
@@ -70,6 +70,16 @@ def _show_unreadable(job: JobRow) -> None:
             icon=":material/undo:",
             on_click=_guess_again,
             args=(job.payload["path"],),
+        )
+
+
+def _heading(words: str) -> None:
+    with st.container(
+        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
+    ):
+        st.subheader(plain(words), anchor=False, width="content")
+        st.button(
+            "Put this file aside", type="tertiary", icon=":material/close:", on_click=put_aside
         )
 
 

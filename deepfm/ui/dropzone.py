@@ -55,7 +55,7 @@ def dropzone(
     key: str,
     settings: Settings,
     current: Upload | None = None,
-    height: int = 132,
+    height: int = 120,
 ) -> Upload | None:
     """A place to drop one file; returns the upload in the one run after it has arrived.
 

@@ -29,10 +29,10 @@ def calibration_figure(table: CalibrationTable) -> go.Figure:
         y="Seen click rate",
         yaxis_domain=[0.3, 1.0],
         yaxis2={"domain": [0.0, 0.2], "title": {"text": "Rows"}, "rangemode": "tozero"},
-        xaxis={"title": {"text": "Predicted probability"}, "anchor": "y2", "tickformat": ".0~%"},
+        xaxis={"title": {"text": "Predicted probability"}, "anchor": "y2", "tickformat": "~%"},
         bargap=0.1,
     )
-    figure.update_layout(yaxis_tickformat=".0~%", yaxis_rangemode="tozero")
+    figure.update_layout(yaxis_tickformat="~%", yaxis_rangemode="tozero")
     end = float(max(table.predicted.max(), table.high.max()))
     add_plain_line(figure, WHOLE * end, WHOLE * end, "predicted = seen")
     words = [
@@ -88,7 +88,7 @@ def histogram_figure(
         barmode="overlay",
         bargap=0.06,
     )
-    figure.update_xaxes(tickformat=".0~%").update_yaxes(tickformat=".0~%", rangemode="tozero")
+    figure.update_xaxes(tickformat="~%").update_yaxes(tickformat="~%", rangemode="tozero")
     tallest = 0.0
     for words, counts, marker in (
         ("not clicked (hollow)", histogram.not_clicked, _hollow()),
@@ -195,7 +195,7 @@ def slices_figure(field: str, slices: Sequence[Slice]) -> go.Figure:
         customdata=hover,
         hovertemplate="%{customdata[0]}<br>predicted %{x:.1%}<br>%{customdata[1]}<extra></extra>",
     )
-    figure.update_xaxes(tickformat=".0~%", rangemode="tozero")
+    figure.update_xaxes(tickformat="~%", rangemode="tozero")
     figure.update_yaxes(
         tickvals=places,
         ticktext=[
