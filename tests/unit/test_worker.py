@@ -297,6 +297,30 @@ def test_what_waits_is_told_when_no_child_can_be_started(tmp_path: Path) -> None
         assert "could be started" in job_ended(store, job).error
 
 
+def test_no_event_is_lost_while_the_store_is_locked() -> None:
+    code = """
+import multiprocessing, time
+from deepfm.errors import StoreBusy
+from deepfm.runs.worker import link
+link.BUSY_SECONDS = 0.1
+ours, theirs = multiprocessing.Pipe()
+written, refusals = [], [StoreBusy("locked")] * 3
+def write(events):
+    if refusals:
+        raise refusals.pop()
+    written.extend(events)
+line = link.Link(theirs, write, wanted=lambda: False)
+for k in range(100):
+    line.report(k)
+    time.sleep(0.005)
+before = len(written)
+refusals[:] = [StoreBusy("locked")] * 2
+line.end(write)
+assert written == list(range(100)) and 0 < before < 100, (written, before)
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=20)
+
+
 # --- limits -------------------------------------------------------------------------------
 
 

@@ -50,9 +50,10 @@ class JobTable:
         return [_row(row) for row in rows]
 
     def request_cancel(self, job_id: str) -> None:
-        """Ask that a job stops. One that waits is stopped here, one that works by the worker;
+        """Ask that a job stops.
 
-        one that has ended stays as it is.
+        One that waits is stopped here, since no worker has it yet; one that works is stopped by
+        its worker; one that has ended stays as it is.
         """
         with self._database.writing() as connection:
             _job_row(connection, job_id)

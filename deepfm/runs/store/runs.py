@@ -135,9 +135,10 @@ class RunTable:
             connection.execute("UPDATE runs SET name = ? WHERE id = ?", (name, run_id))
 
     def request_stop(self, run_id: str) -> None:
-        """Ask that a run stops. One that waits is stopped here, since nobody else has it yet;
+        """Ask that a run stops.
 
-        one that trains is stopped by the worker; one that has ended stays as it is.
+        One that waits is stopped here, since no worker has it yet; one that trains is stopped
+        by its worker; one that has ended stays as it is.
         """
         with self._database.writing() as connection:
             _run_row(connection, run_id)

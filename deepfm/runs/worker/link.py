@@ -15,6 +15,9 @@ from deepfm.events import Event
 FLUSH_SECONDS: Final = 0.05
 """At least so long between two transactions with events: 20 a second at most."""
 
+BUSY_SECONDS: Final = 1.0
+"""How long to leave a store alone that is locked or full."""
+
 LOOK_SECONDS: Final = 0.1
 """How often the store is asked whether a person wants the work to stop."""
 
@@ -59,7 +62,7 @@ class Link:
         self._pending: list[Event] = []
         self._pending_guard = threading.Lock()
         self._writer = threading.Lock()
-        self._written = float("-inf")
+        self._next_write = 0.0
         self._looked = time.monotonic()
         self._ended = False
         self._stop = threading.Event()
@@ -96,7 +99,7 @@ class Link:
                 except StoreBusy:
                     if time.monotonic() > deadline:
                         raise
-                    time.sleep(0.5)
+                    time.sleep(BUSY_SECONDS)
 
     def _serve(self) -> None:
         while True:
@@ -113,8 +116,7 @@ class Link:
             self._look()
 
     def _flush(self) -> None:
-        now = time.monotonic()
-        if self._ended or now - self._written < FLUSH_SECONDS:
+        if self._ended or time.monotonic() < self._next_write:
             return
         with self._pending_guard:
             batch = list(self._pending)
@@ -124,13 +126,14 @@ class Link:
             self._write(batch)
         except StoreBusy as error:
             _log.warning("%s The events are kept until it works.", error)
+            self._next_write = time.monotonic() + BUSY_SECONDS
         except StoreError as error:
             _log.warning("%s This child gives up.", error)
             os._exit(REFUSED)
         else:
             with self._pending_guard:
                 del self._pending[: len(batch)]
-        self._written = time.monotonic()
+            self._next_write = time.monotonic() + FLUSH_SECONDS
 
     def _look(self) -> None:
         now = time.monotonic()

@@ -21,7 +21,7 @@ from deepfm.runs.store import Store
 from deepfm.runs.worker import words
 from deepfm.runs.worker.child import Assignment, ChildSpec, set_up_log, slot_lock
 from deepfm.runs.worker.lanes import Child, Lane
-from deepfm.runs.worker.link import REFUSED
+from deepfm.runs.worker.link import BUSY_SECONDS, REFUSED
 from deepfm.runs.worker.lock import FileLock, holder, is_held
 from deepfm.runs.worker.service import app_lock, log_file, worker_lock
 from deepfm.runs.worker.table import WORK, WorkTable
@@ -135,6 +135,7 @@ class _Supervisor:
                     self._tick()
                 except StoreBusy as error:
                     _log.warning("%s", error)
+                    time.sleep(BUSY_SECONDS)
             return not self._stopping
         finally:
             self._shut_down()
