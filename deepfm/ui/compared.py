@@ -27,6 +27,7 @@ from deepfm.ui.watching import LIVE, STATE_WORDS
 if TYPE_CHECKING:
     from deepfm.runs.store import RunRow
 
+RESULT_HELP: Final = "Of the test rows (else validation), once the run has ended."
 COMPARED_METRIC: Final = "compared_metric"
 
 
@@ -138,9 +139,12 @@ def show_results(table: pd.DataFrame, *, key: str) -> None:
         hide_index=True,
         placeholder=NO_VALUE,
         column_config={
-            "AUC": config.NumberColumn(format="%.4f"),
-            "log loss": config.NumberColumn(format="%.4f"),
-            "accuracy": config.NumberColumn(format="%.4f"),
+            "validation AUC": config.NumberColumn(
+                format="%.4f", help="Of the best epoch so far, whose weights are kept."
+            ),
+            "AUC": config.NumberColumn(format="%.4f", help=RESULT_HELP),
+            "log loss": config.NumberColumn(format="%.4f", help=RESULT_HELP),
+            "accuracy": config.NumberColumn(format="%.4f", help=RESULT_HELP),
             "parameters": config.NumberColumn(format="localized"),
             "seconds": config.NumberColumn(format="%.1f"),
             "terms": config.TextColumn(help="L linear, P pairwise, D deep"),

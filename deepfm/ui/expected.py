@@ -1,5 +1,6 @@
 """A model and a dataset to what training will cost: parameters, memory, about how long."""
 
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ EVALUATION_COST: Final = 0.4
 """Scoring a row costs this share of training on it."""
 SIMILAR: Final = 4.0
 """A run is of similar size if its work per row is within this factor."""
-RUNS_LOOKED_AT: Final = 8
+RUNS_LOOKED_AT: Final = 12
+MOST_ALIKE: Final = 3
 
 
 @dataclass(frozen=True)
@@ -90,16 +92,17 @@ def expected(
 
 
 def measured_rates(size: Size, model: ModelConfig, train: TrainConfig) -> list[float]:
-    """Multiply-adds a second of the newest finished runs whose rows cost about as much."""
+    """Multiply-adds a second of those of the newest finished runs that are most alike in size."""
     work = work_per_row(size, model, train)
     rates = []
     for row in state.store().runs(states=("finished",), limit=RUNS_LOOKED_AT):
         known = _work_and_speed(row)
-        if known is None or not 1 / SIMILAR <= known[0] / work <= SIMILAR:
+        if known is None or row.train.get("device", "auto") != train.device:
             continue
-        if row.train.get("device", "auto") == train.device:
-            rates.append(known[0] * known[1])
-    return rates
+        unlike = abs(math.log(known[0] / work))
+        if unlike <= math.log(SIMILAR):
+            rates.append((unlike, known[0] * known[1]))
+    return [rate for _, rate in sorted(rates)[:MOST_ALIKE]]
 
 
 def _work_and_speed(row: "RunRow") -> tuple[float, float] | None:

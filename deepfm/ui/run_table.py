@@ -59,7 +59,7 @@ def table_columns() -> dict[str, Any]:
         "AUC": config.NumberColumn(format="%.4f", help="Of the test rows, else of validation."),
         "Log loss": config.NumberColumn(format="%.4f"),
         "Curve": config.LineChartColumn(
-            "AUC by epoch", width="small", help="Of validation, else of the test rows."
+            width="small", help="AUC by epoch, of the validation rows, else of the test rows."
         ),
         "Settings": config.TextColumn(
             width="medium", help="What differs from the default of each setting."

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from deepfm.config import TERM_SETS
+from deepfm.config import TERM_SETS, ModelConfig, PrepareConfig, TrainConfig
 from deepfm.data.catalog import PINNED, open_demo
-from deepfm.data.dataset import Dataset, open_dataset
+from deepfm.data.dataset import Dataset, open_dataset, prepare
 from deepfm.events import Notice
 from deepfm.runs.store import RunRow, Store
+from deepfm.ui.expected import Size, expected, measured_rates, size_of
 from tests.app import runs_in_store
 from tests.app.conftest import assert_nothing_wrong
 
@@ -264,3 +265,115 @@ def test_a_group_is_one_chart_and_one_table(open_page: Opener, demo: Dataset, ho
     assert table["AUC"][0] == pytest.approx(0.68)
     page.button(key="group_stop").click().run()
     assert {row.state for row in runs_of(home)} == {"finished", "stopped"}
+
+
+# --- data of one's own -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_file(tmp_path: Path) -> Path:
+    file = tmp_path / "my clicks.csv"
+    lines = [f"{row % 3 // 2},<b>{row % 5}</b>,{row % 7}" for row in range(400)]
+    file.write_text("\n".join(("click,*site*,hour", *lines)) + "\n", encoding="utf-8")
+    return file
+
+
+@pytest.fixture
+def own(home: Path, own_file: Path) -> Dataset:
+    """A dataset of a file, prepared by a job as the Data page queues it."""
+    payload = {"train": str(own_file), "test": None, "schema": None, "config": {}}
+    with Store.open(home) as store:
+        job_id = store.queue_job("prepare", payload)
+        store.claim_job("test")
+        dataset = prepare(own_file, config=PrepareConfig(), name="<i>mine</i>")
+        result = {"folder": str(dataset.folder), "fingerprint": dataset.fingerprint}
+        store.finish_job(job_id, "finished", result=result)
+    return dataset
+
+
+def test_a_preset_that_wants_other_data_offers_to_prepare_them_again(
+    open_page: Opener, own: Dataset, home: Path
+) -> None:
+    page = open_page("train", dataset=own.fingerprint, preset="d2l")
+    assert "prepares the data with validation 0 (this dataset has 0.1)" in words(page)
+    page.button(key="train_again").click().run()
+    assert_nothing_wrong(page)
+    with Store.open(home) as store:
+        job = store.jobs()[0]
+        assert job.kind == "prepare"
+        assert job.payload["config"]["validation"] == 0.0
+        assert job.payload["config"]["min_count"] == 4
+        assert job.payload["train"].endswith("my clicks.csv")
+        assert page.button(key="train_prepare_cancel").label == "Cancel"
+        store.claim_job("test")
+        again = prepare(job.payload["train"], config=PrepareConfig(validation=0.0), name="again")
+        store.finish_job(job.id, "finished", result={"fingerprint": again.fingerprint})
+    page.run()
+    assert_nothing_wrong(page)
+    assert page.query_params["dataset"] == again.fingerprint
+    assert page.segmented_control(key="train_preset").value == "d2l"
+    assert "prepares the data with" not in words(page)
+
+
+def test_preparing_again_that_fails_says_why_and_keeps_the_dataset(
+    open_page: Opener, own: Dataset, home: Path
+) -> None:
+    page = open_page("train", dataset=own.fingerprint, preset="real-data")
+    page.button(key="train_again").click().run()
+    with Store.open(home) as store:
+        job = store.claim_job("test")
+        assert job is not None
+        store.finish_job(job.id, "failed", error="The file is gone.")
+    page.run()
+    assert [box.value.replace("\\", "") for box in page.error] == [
+        "Preparing again failed. The file is gone."
+    ]
+    assert page.query_params["dataset"] == own.fingerprint
+
+
+def test_names_and_values_of_ones_own_data_are_shown_as_they_are(
+    open_page: Opener, own: Dataset, home: Path
+) -> None:
+    page = open_page("train", dataset=own.fingerprint)
+    assert "<i>mine</i>: 360 training rows" in words(page)
+    page.button(key="train_one").click().run()
+    (row,) = runs_of(home)
+    assert len(row.pinned) == 3
+    assert all(set(values) == {"*site*", "hour"} for values in row.pinned)
+    assert any(str(values["*site*"]).startswith("<b>") for values in row.pinned)
+
+
+def test_a_dataset_that_is_not_there_is_one_sentence(home: Path) -> None:
+    page = AppTest.from_file(str(Path(__file__).parents[2] / "pages" / "train.py"))
+    page.query_params["dataset"] = "../../etc"
+    page.run(timeout=60)
+    assert not page.exception
+    assert len(page.error) == 1
+
+
+# --- what it will cost -----------------------------------------------------------------------
+
+
+def test_the_expected_time_grows_with_rows_epochs_and_factor_size() -> None:
+    size, model, train = Size(48_000, 12_000, 200, 10), ModelConfig(), TrainConfig()
+    seconds = expected(size, model, train).seconds
+    assert expected(size, model, train.with_values(epochs=60)).seconds == pytest.approx(2 * seconds)
+    assert expected(size, model.with_values(num_factors=64), train).seconds > 2 * seconds
+    twice = Size(96_000, 24_000, 200, 10)
+    assert expected(twice, model, train).seconds == pytest.approx(2 * seconds)
+    assert not expected(size, model, train).measured
+    assert expected(size, model, train, [1e9]).measured
+
+
+def test_the_expected_time_is_measured_on_runs_that_are_alike(
+    open_page: Opener, demo: Dataset, home: Path
+) -> None:
+    run_id = runs_in_store.queue(home, demo)
+    runs_in_store.begin(home, run_id)
+    runs_in_store.finish(home, run_id)
+    size, model, train = size_of(demo), ModelConfig(), TrainConfig()
+    (rate,) = measured_rates(size, model, train)
+    rows = 30 * (48_000 + 0.4 * 12_000)
+    assert expected(size, model, train, [rate]).seconds == pytest.approx(rows / 1e5)
+    assert measured_rates(size, model.with_values(num_factors=512), train) == []
+    assert measured_rates(size, model, train.with_values(device="cpu")) == []

@@ -440,7 +440,8 @@ def test_a_run_name_that_is_html_is_shown_as_it_is() -> None:
 def test_the_table_of_five_models_has_lamps_and_results() -> None:
     table = compared_runs_table(compared(list(TERM_SETS)))
     assert list(table["terms"]) == ["L", "L P", "D", "L D", "L P D"]
-    assert list(table["AUC"]) == pytest.approx([0.63] * 5)
+    assert list(table["validation AUC"]) == pytest.approx([0.63] * 5)
+    assert list(table["AUC"]) == pytest.approx([0.79] * 5)
     assert lamps(("deep",)) == "D"
     assert "0.6300" in comparison_finding(compared(["FM", "LR"]))
 

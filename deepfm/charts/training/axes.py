@@ -2,8 +2,19 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from deepfm.charts.history import History, Metric
+
+
+def epoch_axis(histories: Sequence[History]) -> dict[str, Any]:
+    """An x axis of epochs: its range, and marks at whole epochs only."""
+    low, high = epoch_range(histories)
+    return {
+        "range": (low, high),
+        "zeroline": False,
+        **({"dtick": 1} if high <= 10 else {}),
+    }
 
 
 def epoch_range(histories: Sequence[History]) -> tuple[float, float]:

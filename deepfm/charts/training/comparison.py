@@ -19,7 +19,7 @@ from deepfm.charts.palette import (
     new_figure,
     shortened,
 )
-from deepfm.charts.training.axes import epoch_range, spread_labels, value_range
+from deepfm.charts.training.axes import epoch_axis, spread_labels, value_range
 from deepfm.charts.training.curves import METRIC_NAMES, add_level
 
 MOST_RUNS: Final = len(RUN_COLOURS)
@@ -59,7 +59,7 @@ def comparison_figure(runs: Sequence[ComparedRun], metric: Metric = "auc") -> go
     best = _best_possible(shown) if metric == "auc" else None
     values = [value for trace in figure.data for value in trace.y]
     low, high = value_range([*values, *([best] if best is not None else [])], metric)
-    figure.update_xaxes(range=epoch_range([run.history for run in shown]), zeroline=False)
+    figure.update_xaxes(**epoch_axis([run.history for run in shown]))
     figure.update_yaxes(range=(low, high), zeroline=False)
     if best is not None:
         add_level(figure, best, f"best possible {best:.2f}")
@@ -131,26 +131,22 @@ def comparison_finding(runs: Sequence[ComparedRun]) -> str:
 
 
 def compared_runs_table(runs: Sequence[ComparedRun]) -> pd.DataFrame:
-    """One row a run: lamps, AUC and loss of its best epoch (else the last), epochs, seconds."""
+    """One row a run: its best validation AUC so far, and its results once it has ended."""
     return pd.DataFrame([_table_row(run) for run in runs])
 
 
 def _table_row(run: ComparedRun) -> dict[str, object]:
-    history = run.history
-    epoch = history.best or (history.epochs[-1] if history.epochs else None)
-    metrics = None
-    if epoch is not None:
-        metrics = epoch.validation or epoch.test or epoch.train
-    latest = history.latest
+    history, result, latest = run.history, run.history.finished, run.history.latest
+    best = history.best or (history.epochs[-1] if history.epochs else None)
     return {
         "model": run.name,
         "terms": lamps(run.terms),
         "state": run.state,
-        "AUC": value_of(metrics, "auc"),
-        "log loss": value_of(metrics, "loss"),
-        "accuracy": value_of(metrics, "accuracy"),
-        "best epoch": epoch.epoch if epoch else None,
-        "epochs": history.epochs[-1].epoch if history.epochs else None,
+        "validation AUC": value_of(best.validation, "auc") if best else None,
+        "AUC": result.auc if result else None,
+        "log loss": result.log_loss if result else None,
+        "accuracy": result.accuracy if result else None,
+        "best epoch": best.epoch if best else None,
         "parameters": history.started.parameters if history.started else None,
         "seconds": latest.seconds if latest else None,
     }

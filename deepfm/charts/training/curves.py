@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from deepfm.charts.history import History, Metric, Part, curve, metrics_of, value_of
 from deepfm.charts.palette import colour, format_auc, line
-from deepfm.charts.training.axes import epoch_range, value_range
+from deepfm.charts.training.axes import epoch_axis, value_range
 from deepfm.events import Epoch, Point
 
 Detail = Literal["within epochs", "by epoch"]
@@ -78,9 +78,7 @@ def _add_panel(
     levels = _levels(history, metric, majority)
     shown = [value for trace in traces for value in trace.y if value is not None]
     shown += [level for level, _ in levels]
-    figure.update_xaxes(
-        range=epoch_range([history]), title_text="epoch", zeroline=False, row=1, col=column
-    )
+    figure.update_xaxes(**epoch_axis([history]), title_text="epoch", row=1, col=column)
     figure.update_yaxes(
         range=value_range(shown, metric),
         title_text=_AXIS_TITLES[metric],

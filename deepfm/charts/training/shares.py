@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from deepfm.charts.history import History
 from deepfm.charts.palette import TERM_LETTERS, TERM_PATTERNS, colour, new_figure
-from deepfm.charts.training.axes import epoch_range, spread_labels
+from deepfm.charts.training.axes import epoch_axis, spread_labels
 from deepfm.events import TermMoments
 from deepfm.terms import TERM_NAMES
 
@@ -65,7 +65,7 @@ def shares_figure(history: History, terms: Sequence[str] = TERM_NAMES) -> go.Fig
             figure.add_trace(_band(shares, place, term))
     if shares:
         _name_bands(figure, shares[-1], terms)
-    figure.update_xaxes(range=epoch_range([history]), zeroline=False)
+    figure.update_xaxes(**epoch_axis([history]))
     figure.update_yaxes(range=_share_range(shares), tickformat=".0%")
     return figure
 
