@@ -239,11 +239,8 @@ def details(model: TrainedModel, explanation: Explanation) -> None:
 
 def fields_view(model: TrainedModel, explanation: Explanation) -> None:
     """Linear and pairwise by field; deep by field on request, since it is sampled."""
-    if "deep" in model.model.terms and st.toggle(
-        "Divide the network between the fields too",
-        key="impression_deep_by_field",
-        help=f"Sampled from {PERMUTATIONS} random orders of the fields; with a standard error.",
-    ):
+    network_alone = model.model.terms == ("deep",)
+    if "deep" in model.model.terms and (network_alone or _network_is_wanted()):
         explanation = explain(model, explanation.values, permutations=PERMUTATIONS)
     rows = field_rows(explanation)
     plot(
@@ -260,6 +257,14 @@ def fields_view(model: TrainedModel, explanation: Explanation) -> None:
     )
     if "deep" in model.model.terms and explanation.deep_by_field is None:
         st.caption(f"The network adds {plain(format_logit(explanation.deep))}, not divided here.")
+
+
+def _network_is_wanted() -> bool:
+    return st.toggle(
+        "Divide the network between the fields too",
+        key="impression_deep_by_field",
+        help=f"Sampled from {PERMUTATIONS} random orders of the fields; with a standard error.",
+    )
 
 
 def error_in_words(explanation: Explanation) -> str:

@@ -27,6 +27,8 @@ def page() -> None:
     try:
         scores = model.scores()
         st.caption(plain(rows_in_words(model, scores)))
+        if model.model.name == "Wide & Deep":
+            st.caption("Its wide part is linear only: these data have no crossed fields.")
         with st.container(key="stack_model"):
             left, right = st.columns(2, gap="large")
         with left:

@@ -141,8 +141,12 @@ def pairs_colorscale() -> list[list[Any]]:
 
 
 def label(text: object) -> str:
-    """A person's text as plotly shows it: plotly reads tags such as <b>, so & < > are escaped."""
-    return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """A person's text as plotly shows it: plotly reads tags such as <b>, so & < > are escaped.
+
+    Text that looks like one of our named colours is broken up, so that it stays text.
+    """
+    escaped = str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return escaped.replace("--dfm-", "-&#45;dfm-")
 
 
 def shortened(text: str, length: int = 28) -> str:

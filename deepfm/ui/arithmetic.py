@@ -34,7 +34,7 @@ def view(model: TrainedModel, explanation: Explanation) -> None:
             _TERMS[name](model, explanation, numbers[name])
         st.markdown("**Against a typical impression**")
         st.table(_rounded(centred_table(model, explanation, numbers)), border="horizontal")
-        st.markdown(_sum_in_words(explanation))
+        st.markdown(sum_in_words(explanation))
 
 
 def steps_table(explanation: Explanation) -> pd.DataFrame:
@@ -81,7 +81,7 @@ def _rounded(table: pd.DataFrame) -> pd.DataFrame:
     return shown.rename_axis(None)
 
 
-def _sum_in_words(explanation: Explanation) -> str:
+def sum_in_words(explanation: Explanation) -> str:
     """The sum as shown; where rounding moves its last digit, that is said."""
     parts = [explanation.base, *(float(getattr(explanation, name)) for name in explanation.terms)]
     shown = [round(part, DIGITS) for part in parts]

@@ -26,6 +26,7 @@ def show(page: links.PageInfo) -> None:
         with st.container(key="aside"):
             st.html(_STYLE)
             running_chip()
+        state.remember_run()
         if page.context == "run":
             _choose_run()
         elif page.context == "dataset":

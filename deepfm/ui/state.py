@@ -61,8 +61,25 @@ def dataset_in_address() -> str:
 
 
 def run_in_address() -> str:
-    """The run's id: from the address, else the last one seen, else the bundled demo run."""
-    return _in_address("run", _LAST_RUN) or DEMO
+    """The run's id: from the address, else the last one seen, else the bundled demo run.
+
+    A run that was last seen in training counts once it is trained.
+    """
+    named = st.query_params.get("run", "")
+    last = _in_address("run", _LAST_RUN)
+    return last if named or _has_model(last) else DEMO
+
+
+def remember_run() -> None:
+    """Keep the run of this address in mind for the pages that show one."""
+    _in_address("run", _LAST_RUN)
+
+
+def _has_model(run_id: str) -> bool:
+    try:
+        return bool(run_id) and (run_id == DEMO or is_trained(store().run(run_id)))
+    except DeepFMError:
+        return False
 
 
 def show_dataset(dataset_id: str) -> None:

@@ -1,0 +1,129 @@
+"""The frame: what is looked at, what is running, and a person's text as it is."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from deepfm.config import ModelConfig, TrainConfig
+from deepfm.errors import DeepFMError
+from deepfm.events import Progress
+from deepfm.runs.store import Store
+from deepfm.ui import frame, links, state
+from deepfm.ui.plot import csv_text
+from deepfm.ui.text import plain
+from tests.unit.run_folders import write_run
+
+MAIN = Path(__file__).resolve().parents[2] / "deepfm" / "ui" / "main.py"
+
+
+@pytest.fixture
+def store(home: Path) -> Store:
+    return Store.open(home)
+
+
+def queue(store: Store, name: str = "a run") -> str:
+    model, train = ModelConfig().to_dict(), TrainConfig(epochs=10).to_dict()
+    return store.queue_run(name, store.home / "datasets" / "x", "x", model, train)
+
+
+def finish(store: Store, run_id: str) -> None:
+    assert store.claim_run("test") is not None
+    write_run(store.run(run_id).folder)
+    store.finish_run(run_id, "finished")
+
+
+def test_the_frame_opens_on_the_start_page(home):
+    page = AppTest.from_file(str(MAIN), default_timeout=60).run()
+    assert not page.exception
+    assert page.title[0].value == "Why did this person click?"
+
+
+def test_every_page_of_the_navigation_has_its_file():
+    assert [page.file.is_file() for page in links.PAGES] == [True] * len(links.PAGES)
+    assert [page.name for page in links.PAGES][:2] == ["start", "data"]
+
+
+def test_trained_runs_can_be_chosen_and_others_not(store):
+    trained, waiting = queue(store, "trained"), queue(store, "waiting")
+    finish(store, trained)
+    ids = [choice.id for choice in state.run_choices()]
+    assert trained in ids and waiting not in ids and state.DEMO in ids
+    assert state.trained(trained).fields
+    with pytest.raises(DeepFMError, match="queued"):
+        state.trained(waiting)
+
+
+@pytest.mark.parametrize("run_id", ["../../etc", "", "no such", "a" * 5000])
+def test_a_run_id_that_is_no_id_is_refused_in_words(run_id, home):
+    with pytest.raises(DeepFMError):
+        state.trained(run_id)
+
+
+@pytest.mark.parametrize("dataset_id", ["../runs", "/etc", "no such"])
+def test_a_dataset_id_that_is_no_folder_of_ours_is_refused_in_words(dataset_id, home):
+    with pytest.raises(DeepFMError):
+        state.dataset(dataset_id)
+
+
+def test_a_run_that_is_trained_again_elsewhere_is_read_again(store):
+    import os
+
+    run_id = queue(store)
+    finish(store, run_id)
+    first = state.trained(run_id)
+    assert state.trained(run_id) is first
+    file = store.run(run_id).folder / "model.safetensors"
+    os.utime(file, (file.stat().st_atime, file.stat().st_mtime + 5))
+    assert state.trained(run_id) is not first
+
+
+def test_the_chip_shows_what_trains_before_what_waits_and_jobs_last(store):
+    first, second = queue(store, "first"), queue(store, "second")
+    job = store.queue_job("prepare", {})
+    store.queue_job("inspect", {})
+    store.claim_run("test")
+    store.claim_job("test", kinds=("prepare",))
+    store.report_progress(job, Progress("rows", 25, 100, "rows"))
+    found = frame.running()
+    assert [item.words for item in found] == [
+        "first · 0%",
+        "second · waiting",
+        "Preparing data · 25%",
+    ]
+    assert found[0].parameters == {"run": first} and found[1].parameters == {"run": second}
+    assert found[2].done == 0.25
+
+
+def test_csv_keeps_numbers_and_neutralises_formulas():
+    table = pd.DataFrame({"=cmd()": ["=1+1", "+SUM(A1)", "-5", "plain"], "x": [-5, 1, 2, 3]})
+    lines = csv_text(table).splitlines()
+    assert not lines[0].startswith("=")
+    cells = [line.split(",") for line in lines[1:]]
+    assert not any(cell[0].startswith(("=", "+")) for cell in cells)
+    assert cells[2][0] == "-5" and [cell[1] for cell in cells] == ["-5", "1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "**bold** _x_ `code` ~~s~~",
+        "[a](http://b.c) ![i](x)",
+        "$x^2$ :smile: :red[x] :material/home:",
+        "<b>x</b> &amp; <script>",
+        "# heading",
+        "1. list",
+        "a -> b <- c -- d",
+    ],
+)
+def test_text_is_escaped_so_that_no_sign_of_markdown_is_left(text):
+    escaped = plain(text)
+    assert escaped.replace("\\", "").replace("\u2060", "") == text
+    for place, sign in enumerate(escaped):
+        if sign in "*_`[]()#$<>~&:":
+            assert escaped[place - 1] == "\\"
+
+
+def test_text_of_many_lines_becomes_one():
+    assert "\n" not in plain("a\n\n# b")
