@@ -90,10 +90,12 @@ def tiles(found: Evaluated) -> None:
 
 
 def saved(found: Evaluated) -> str:
-    """Share of the log loss of guessing that the model saves."""
+    """Share of the log loss of guessing that the model saves; a multiple where it is far worse."""
     base, loss = found.figures.log_loss_base, found.figures.log_loss
     if not base or loss is None:
         return NO_VALUE
+    if loss > 2 * base:
+        return f"{loss / base:.1f}× guessing"
     return format_logit(100 * (1 - loss / base), 1) + " %"
 
 
@@ -128,12 +130,12 @@ def show_roc(found: Evaluated, revision: str) -> None:
     )
 
 
-def show_confusion(found: Evaluated, revision: str) -> None:
+def show_confusion(found: Evaluated, revision: str, height: int = 290) -> None:
     """The confusion matrix, following the threshold."""
     plot(
         charts.confusion_figure(found.thresholds, found.start),
         key="confusion",
-        height=290,
+        height=height,
         caption="each row of the table adds up to 100 %; the threshold moves rows between "
         "left and right.",
         alt="Confusion matrix. " + charts.threshold_readouts(found.thresholds)[found.start],
@@ -152,7 +154,7 @@ def show_precision_recall(found: Evaluated, revision: str) -> None:
     plot(
         charts.precision_recall_figure(curve, found.thresholds, found.start),
         key="precision_recall",
-        height=400,
+        height=350,
         caption="of the rows taken for clicks, how many are; further up and right is better.",
         alt=f"Precision-recall curve. Average precision {format_auc(average)}, guessing has "
         f"{format_probability(curve.base_rate)}.",
@@ -356,13 +358,16 @@ def show_curves(found: Evaluated, revision: str) -> None:
         show_notice(charts.auc_sentence(None))
         show_confusion(found, revision)
         return
-    left, right = st.columns([3, 2], gap="large") if not found.rare else st.columns(2, gap="large")
+    left, right = st.columns(2 if found.rare else [3, 2], gap="large")
     with left:
         show_roc(found, revision)
     with right:
         if found.rare:
             show_precision_recall(found, revision)
-        show_confusion(found, revision)
+        else:
+            show_confusion(found, revision)
+    if found.rare:
+        show_confusion(found, revision, height=210)
 
 
 def show_tabs(

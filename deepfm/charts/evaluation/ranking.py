@@ -30,7 +30,9 @@ STYLES: Final[dict[str, dict[str, Any]]] = {
     "deep": {"color": colour("deep"), "width": 2, "dash": "dot"},
     "all": {"color": colour("text"), "width": 3},
 }
-SHARE: Final = {"range": [-0.01, 1.01], "tickformat": ".0%", "dtick": 0.2}
+SHARE: Final = {"range": [-0.01, 1.02], "tickformat": ".0%", "dtick": 0.2}
+ROOM: Final = {"r": 24}
+"""Pixels at the right, so that the last tick's "100%" is not cut."""
 WHOLE: Final = np.array([0.0, 1.0])
 
 
@@ -70,8 +72,8 @@ def roc_figure(
         "Clicked rows found, against others taken for clicks (ROC)",
         x="False positive rate: others taken for clicks",
         y="True positive rate: clicked rows found",
-        xaxis_range=SHARE["range"],
     )
+    figure.update_layout(margin=ROOM)
     figure.update_xaxes(**SHARE).update_yaxes(**SHARE)
     add_plain_line(figure, WHOLE, WHOLE, "guessing, AUC 0.5")
     for number, named in enumerate(curves):
@@ -116,7 +118,8 @@ def precision_recall_figure(
         x="Recall: clicked rows found",
         y="Precision: clicks among those taken for clicks",
     )
-    figure.update_xaxes(**SHARE).update_yaxes(tickformat=".0%", rangemode="tozero")
+    figure.update_layout(margin=ROOM)
+    figure.update_xaxes(**SHARE).update_yaxes(tickformat="~%", rangemode="tozero")
     guess = f"guessing, {format_probability(curve.base_rate)}"
     add_plain_line(figure, WHOLE, np.full(2, curve.base_rate), guess)
     figure.add_scatter(
@@ -146,6 +149,7 @@ def gain_figure(curve: GainCurve, base_rate: float) -> go.Figure:
         x="Share of rows, highest scores first",
         y="Share of all clicks",
     )
+    figure.update_layout(margin=ROOM)
     figure.update_xaxes(**SHARE).update_yaxes(**SHARE)
     add_plain_line(figure, WHOLE, WHOLE, "guessing")
     add_plain_line(
@@ -170,6 +174,7 @@ def lift_figure(curve: GainCurve) -> go.Figure:
         x="Share of rows, highest scores first",
         y="Lift: times the base rate",
     )
+    figure.update_layout(margin=ROOM)
     figure.update_xaxes(**SHARE).update_yaxes(rangemode="tozero", ticksuffix="×")
     add_plain_line(figure, WHOLE, np.ones(2), "guessing, 1×")
     shown = curve.share_of_rows > 0
