@@ -133,9 +133,13 @@ class Database:
             check_same_thread=False,
         )
         connection.row_factory = sqlite3.Row
-        # NORMAL: a power cut may lose the last transactions but never damages the file; the
-        # death of a process loses nothing.
-        connection.execute("PRAGMA synchronous = NORMAL")
+        try:
+            # NORMAL: a power cut may lose the last transactions but never damages the file; the
+            # death of a process loses nothing.
+            connection.execute("PRAGMA synchronous = NORMAL")
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
 
     @contextlib.contextmanager
