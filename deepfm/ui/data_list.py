@@ -56,7 +56,11 @@ def _ask(choice: state.DatasetChoice) -> None:
         f"**{plain(choice.name)}** is removed from this server. Runs that were trained on it stay, "
         "with all they need to be looked at. This cannot be undone."
     )
-    if st.button("Delete", type="primary", key="delete_confirmed"):
+    with st.container(horizontal=True):
+        confirmed = st.button("Delete", type="primary", key="delete_confirmed")
+        if st.button("Keep it", key="delete_refused"):
+            st.rerun()
+    if confirmed:
         try:
             delete_dataset(choice.id)
         except DeepFMError as error:

@@ -140,19 +140,26 @@ def check_schema(schema: Schema, positive: tuple[str, ...], negative: tuple[str,
     return schema.with_label(label, positive=positive, negative=negative)
 
 
-def show_preparing() -> None:
-    """How far the job in the address is; at its end the page turns to the dataset."""
+def preparing() -> JobRow | None:
+    """The job that the address names, if it is known."""
     job_id = st.query_params.get(PREPARE)
-    if not job_id:
-        return
     try:
-        job = state.store().job(job_id)
+        return state.store().job(job_id) if job_id else None
     except DeepFMError:
+        return None
+
+
+def show_preparing(job: JobRow | None) -> None:
+    """How far the job is; at its end the page turns to the dataset."""
+    if job is None:
         return
-    if job.ended:
+    if job.state == "finished":
+        _prepared(job)
+        st.rerun()
+    elif job.ended:
         show_job_end(job, "Preparing")
     else:
-        wait_for_job(job_id, "Preparing", key=PREPARE, on_end=_prepared)
+        wait_for_job(job.id, "Preparing", key=PREPARE, on_end=_prepared)
 
 
 def _prepared(job: JobRow) -> None:

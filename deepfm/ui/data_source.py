@@ -43,7 +43,7 @@ SUFFIXES: Final = (
     *(".parquet", ".feather", ".arrow", ".gz", ".zip", ".zst"),
 )
 HIGH: Final = 120
-LOW: Final = 76
+LOW: Final = 92
 """Pixels of the drop zones: before a file is there, and after."""
 MOST_FILES: Final = 500
 _SERVER: Final = "server"
@@ -219,12 +219,10 @@ def _show_fetch() -> None:
     if not job.ended:
         wait_for_job(job_id, "Fetching the D2L ctr set", key="fetch", on_end=_fetched)
         return
+    if job.state == "finished":
+        _fetched(job)
+        st.rerun()
     show_job_end(job, "Fetching the D2L ctr set")
-    if job.state == "failed":
-        show_notice(
-            "If this server cannot reach the internet: download ctr.zip elsewhere and drop it "
-            "above as it is, or use the demo."
-        )
 
 
 def _fetched(job: "JobRow") -> None:

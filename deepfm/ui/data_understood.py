@@ -22,6 +22,7 @@ from deepfm.ui import state
 from deepfm.ui.data_preparing import (
     choose_settings,
     prepare_words,
+    preparing,
     queue_prepare,
     show_preparing,
 )
@@ -100,7 +101,7 @@ def _show_inspection(job: JobRow, found: Inspection, settings: Settings) -> None
     for warning in found.warnings:
         show_notice(warning)
     chosen_format = _choose_format(job.id, found.schema.format)
-    left, right = st.columns([3, 2], gap="medium")
+    left, right = st.columns([2, 3], gap="medium")
     with left:
         label = _choose_label(job.id, found)
     with right:
@@ -115,11 +116,17 @@ def _show_inspection(job: JobRow, found: Inspection, settings: Settings) -> None
     config = choose_settings(job.id, found, schema)
     name = st.text_input("Name of the dataset", found.file, key=f"name_{job.id}", max_chars=120)
     with st.container(horizontal=True, vertical_alignment="center"):
-        clicked = st.button("Prepare", type="primary", icon=":material/construction:")
+        current = preparing()
+        clicked = st.button(
+            "Prepare",
+            type="primary",
+            icon=":material/construction:",
+            disabled=current is not None and not current.ended,
+        )
         st.caption(prepare_words(found, chosen_test(settings) is not None))
     if clicked:
         queue_prepare(job, schema, positive, negative, config, name, settings)
-    show_preparing()
+    show_preparing(current)
 
 
 def sample_words(found: Inspection) -> str:

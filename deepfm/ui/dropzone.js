@@ -18,8 +18,10 @@ function show(state, name, error = '') {
   const used = state.file ?? current;
   state.root.dataset.state = name === 'idle' && used ? 'done' : name;
   state.title.textContent = name === 'busy' ? `Uploading ${state.sending}` : used?.name ?? title;
-  state.note.textContent =
-    name !== 'busy' && used ? `${words(used.size)}. Drop or choose another file to replace it.` : note;
+  if (name !== 'busy') {
+    state.note.textContent = used
+      ? `${words(used.size)}. Drop or choose another file to replace it.` : note;
+  }
   state.error.textContent = error;
   state.input.disabled = name === 'busy';
 }
@@ -28,7 +30,7 @@ function progress(state, event) {
   const seconds = (performance.now() - state.started) / 1000;
   const rate = event.loaded / Math.max(seconds, 0.001);
   state.bar.value = event.total ? event.loaded / event.total : 0;
-  state.status.textContent =
+  state.note.textContent =
     event.loaded < event.total
       ? `${words(event.loaded)} of ${words(event.total)}, ${words(Math.round(rate))}/s` +
         timeLeft((event.total - event.loaded) / rate)
@@ -80,7 +82,7 @@ function send(state, file) {
   request.setRequestHeader('X-File-Name', encodeURIComponent(file.name));
   request.setRequestHeader('X-DeepFM-Ticket', state.data.ticket);
   state.bar.value = 0;
-  state.status.textContent = `0 of ${words(file.size)}`;
+  state.note.textContent = `0 of ${words(file.size)}`;
   show(state, 'busy');
   state.cancel.focus();
   request.send(file);
@@ -113,7 +115,7 @@ function open(root) {
   const find = (name) => root.querySelector(`.dfm-drop-${name}`);
   const state = {
     root, zone: find('zone'), input: find('input'), title: find('title'), note: find('note'),
-    bar: find('bar'), status: find('status'), cancel: find('cancel'), error: find('error'),
+    bar: find('bar'), cancel: find('cancel'), error: find('error'),
   };
   listen(state);
   return state;

@@ -15,20 +15,17 @@ _HERE: Final = Path(__file__).parent
 
 _HTML: Final = """
 <div class="dfm-drop" data-state="idle">
-  <label class="dfm-drop-zone">
-    <input class="dfm-drop-input" type="file">
-    <span class="dfm-drop-icon" aria-hidden="true"></span>
-    <span class="dfm-drop-words">
-      <span class="dfm-drop-title"></span>
-      <span class="dfm-drop-note"></span>
-    </span>
-  </label>
-  <div class="dfm-drop-work">
+  <div class="dfm-drop-frame">
+    <label class="dfm-drop-zone">
+      <input class="dfm-drop-input" type="file">
+      <span class="dfm-drop-icon" aria-hidden="true"></span>
+      <span class="dfm-drop-words">
+        <span class="dfm-drop-title"></span>
+        <span class="dfm-drop-note"></span>
+      </span>
+    </label>
+    <button class="dfm-drop-cancel" type="button">Cancel</button>
     <progress class="dfm-drop-bar" max="1" value="0"></progress>
-    <div class="dfm-drop-row">
-      <output class="dfm-drop-status"></output>
-      <button class="dfm-drop-cancel" type="button">Cancel</button>
-    </div>
   </div>
   <div class="dfm-drop-error" role="alert"></div>
 </div>

@@ -92,7 +92,7 @@ def pace_of(seen: Seen | None) -> str:
     if seen is None or seen.seconds <= 0:
         return ""
     done = seen.latest.done - seen.first.done
-    if done <= 0:
+    if done <= 0 or seen.latest.done == seen.latest.total:
         return ""
     rows, unit = _rows(seen.latest) - _rows(seen.first), seen.latest.unit
     words = [_rate(rows, "rows", seen.seconds) if rows > 0 else _rate(done, unit, seen.seconds)]
