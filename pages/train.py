@@ -1,5 +1,7 @@
 """What happens when I change a setting? A form to queued runs, and a run to live curves."""
 
+from contextlib import suppress
+
 import streamlit as st
 
 from deepfm.charts.history import History
@@ -41,13 +43,17 @@ CSS = """
 def page() -> None:
     """The form on the left third; what was queued, or what to expect, beside it."""
     st.html(CSS)
-    try:
+    with suppress(DeepFMError):  # a run that is not there is told of beside the form
         _follow_run_to_its_dataset()
-        dataset_id = state.dataset_in_address()
+    dataset_id = state.dataset_in_address()
+    try:
         dataset = state.dataset(dataset_id)
     except DeepFMError as error:
         show_error(error)
         links.link("data", "Choose a dataset")
+        # A run outlives its dataset: its curves can still be looked at.
+        if "run" in st.query_params or "group" in st.query_params:
+            watch(None)
         return
     with st.container(key="stack_train"):
         left, right = st.columns([1, 2.15], gap="large")
@@ -90,14 +96,14 @@ def _dataset_id(fingerprint: str, name: str) -> str:
     return state.DEMO if name == state.DEMO else fingerprint
 
 
-def watch(dataset: Dataset) -> None:
+def watch(dataset: Dataset | None) -> None:
     """The run or group that the address names; else what is going to be seen here."""
     try:
         if group_id := st.query_params.get("group"):
             watch_group(group_id)
         elif (run_id := st.query_params.get("run", "")) and run_id != state.DEMO:
             watch_run(run_id)
-        else:
+        elif dataset is not None:
             before_training(dataset)
     except DeepFMError as error:
         show_error(error)

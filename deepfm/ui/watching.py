@@ -137,6 +137,7 @@ def _state_in_words(row: "RunRow", history: History) -> str:
         words += " are kept, the best one"
     elif finished:
         words += f" after {finished.epochs} epochs; the weights of the last one are kept"
+        words += ", the best one" if history.best else ""
     return words
 
 

@@ -252,6 +252,17 @@ def test_a_run_that_is_not_there_is_one_sentence(demo: Dataset, run_id: str) -> 
     assert len(page.error) == 1
 
 
+def test_a_run_whose_dataset_is_gone_can_still_be_watched(demo: Dataset, home: Path) -> None:
+    with Store.open(home) as store:
+        run_id = store.queue_run("An old run", home / "gone", "mine", {}, {}, fingerprint="gone")
+    page = AppTest.from_file(str(Path(__file__).parents[2] / "pages" / "train.py"))
+    page.query_params["run"] = run_id
+    page.run(timeout=60)
+    assert not page.exception
+    assert "There is no such dataset" in words(page)
+    assert "An old run" in words(page)
+
+
 def test_a_group_is_one_chart_and_one_table(open_page: Opener, demo: Dataset, home: Path) -> None:
     page = open_page("train")
     page.button(key="train_five").click().run()

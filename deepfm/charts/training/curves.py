@@ -202,6 +202,7 @@ def _kept_trace(history: History, metric: Metric) -> list[go.Scatter]:
             name="epoch kept",
             legendgroup="kept",
             mode="markers",
+            cliponaxis=False,
             marker={
                 "size": 15,
                 "symbol": "circle-open",
