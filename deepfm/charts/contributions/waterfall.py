@@ -1,0 +1,174 @@
+"""One impression's explanation to a waterfall: typical score, terms, this score."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import plotly.graph_objects as go
+
+from deepfm.charts.contributions.terms import TRANSITION, term_values
+from deepfm.charts.palette import (
+    colour,
+    format_logit,
+    format_probability,
+    new_figure,
+    signed_arrow,
+    term_marker,
+)
+
+if TYPE_CHECKING:
+    from deepfm.explanation import Explanation
+
+PROBABILITY_TICKS: Final = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One bar of the waterfall, from `start` to `end` on the logit axis."""
+
+    name: str
+    term: str
+    start: float
+    end: float
+
+
+def waterfall_steps(explanation: "Explanation") -> list[Step]:
+    """Typical score, then each term, then the logit; each starts where the last one ended."""
+    steps = []
+    level = explanation.base
+    for name, value in term_values(explanation).items():
+        steps.append(Step(name.capitalize(), name, level, level + value))
+        level += value
+    return steps
+
+
+def waterfall_figure(explanation: "Explanation", before: "Explanation | None" = None) -> go.Figure:
+    """From the typical score through the three terms to this score, logit and probability."""
+    steps = waterfall_steps(explanation)
+    figure = new_figure(
+        "From a typical impression to this one",
+        x="score (logit)",
+        showlegend=False,
+        bargap=0.4,
+        transition=TRANSITION,
+        barcornerradius=0,
+    )
+    ends = ["Typical score", *(step.name for step in steps), "This score"]
+    rows = [*ends, "Before"] if before else ends
+    _add_ends(figure, explanation)
+    for step in steps:
+        _add_step(figure, step)
+    for row, (level, upper) in enumerate(itertools.pairwise(ends)):
+        edge = explanation.base if row == 0 else steps[row - 1].end
+        figure.add_scatter(
+            x=[edge, edge],
+            y=[level, upper],
+            mode="lines",
+            line={"color": colour("zero"), "width": 1, "dash": "dot"},
+            hoverinfo="skip",
+        )
+    if before is not None:
+        _add_before(figure, before)
+    marks = [explanation.base, explanation.logit, *(step.end for step in steps)]
+    _both_scales(figure, [*marks, *([before.logit] if before else [])])
+    figure.update_yaxes(
+        categoryorder="array",
+        categoryarray=rows[::-1],
+        tickfont={"size": 13, "color": colour("text")},
+        showgrid=False,
+    )
+    return figure
+
+
+def _add_ends(figure: go.Figure, explanation: "Explanation") -> None:
+    ends = (
+        ("Typical score", explanation.base, explanation.typical),
+        ("This score", explanation.logit, explanation.probability),
+    )
+    for row, logit, probability in ends:
+        last = row == "This score"
+        figure.add_scatter(
+            x=[logit],
+            y=[row],
+            mode="markers+text",
+            marker={"symbol": "diamond", "size": 14 if last else 10, "color": colour("text")},
+            text=[f"<b>{format_probability(probability)}</b>   {format_logit(logit)}"],
+            textposition="middle right" if _left_half(explanation, logit) else "middle left",
+            textfont={"size": 14 if last else 13, "color": colour("text")},
+            cliponaxis=False,
+            hovertemplate=f"{row}: logit %{{x:+.4f}}<extra></extra>",
+        )
+
+
+def _add_before(figure: go.Figure, before: "Explanation") -> None:
+    figure.add_scatter(
+        x=[before.logit],
+        y=["Before"],
+        mode="markers+text",
+        marker={"symbol": "diamond-open", "size": 12, "color": colour("muted")},
+        text=[f"{format_probability(before.probability)}   {format_logit(before.logit)}"],
+        textposition="middle right",
+        textfont={"color": colour("muted"), "size": 13},
+        cliponaxis=False,
+        hovertemplate="before your change: logit %{x:+.4f}<extra></extra>",
+    )
+
+
+def _left_half(explanation: "Explanation", logit: float) -> bool:
+    levels = [explanation.base, *(step.end for step in waterfall_steps(explanation))]
+    return logit <= (min(levels) + max(levels)) / 2
+
+
+def _add_step(figure: go.Figure, step: Step) -> None:
+    change = step.end - step.start
+    figure.add_bar(
+        x=[change],
+        base=[step.start],
+        y=[step.name],
+        orientation="h",
+        marker=term_marker(step.term),
+        text=[f"{format_logit(change)} {signed_arrow(change)}"],
+        textposition="outside",
+        textfont={"size": 13, "color": colour("text")},
+        cliponaxis=False,
+        customdata=[[change, step.end]],
+        hovertemplate=(
+            f"{step.term} %{{customdata[0]:+.4f}}, score so far %{{customdata[1]:+.4f}}"
+            "<extra></extra>"
+        ),
+    )
+
+
+def _both_scales(figure: go.Figure, marks: Sequence[float]) -> None:
+    """The logit below, the same positions as probabilities above, unevenly spaced."""
+    low, high = min(marks), max(marks)
+    room = max(1.0, 0.3 * (high - low))
+    span = [low - room, high + room]
+    ticks = [
+        (float(np.log(p / (1 - p))), p)
+        for p in PROBABILITY_TICKS
+        if span[0] <= np.log(p / (1 - p)) <= span[1]
+    ]
+    figure.update_layout(
+        xaxis={"range": span, "zeroline": False, "title": {"text": "score (logit)"}},
+        xaxis2={
+            "overlaying": "x",
+            "side": "top",
+            "range": span,
+            "matches": "x",
+            "tickvals": [place for place, _ in ticks],
+            "ticktext": [_percent(p) for _, p in ticks],
+            "title": {"text": "probability of a click"},
+            "showgrid": False,
+            "zeroline": False,
+        },
+    )
+    figure.add_scatter(
+        x=[marks[0]], y=["This score"], xaxis="x2", mode="markers", opacity=0, hoverinfo="skip"
+    )
+
+
+def _percent(probability: float) -> str:
+    return f"{100 * probability:g} %"
