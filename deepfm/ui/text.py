@@ -8,7 +8,7 @@ import streamlit as st
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&^=@])")
 _JOINED: Final = re.compile(r"(:(?=\S)|[<>~=-](?=[<>=-])|(?<=www)(?=\.)|(?=@))")
 _JOINER: Final = "\u2060"
-"""Has no width; parts what Streamlit would join after escaping: ":icon:", "->", "http://", "a@b"."""
+"""Has no width; parts what Streamlit joins even when escaped: ":icon:", "->", "http:", "a@b"."""
 
 
 def plain(text: object) -> str:
