@@ -28,7 +28,7 @@ CSS = """
 .dfm-tile span, .dfm-cost span { font-size: 0.8rem; opacity: 0.7; }
 .dfm-tile b { font-size: 1.3rem; font-weight: 600; line-height: 1.35;
   font-variant-numeric: tabular-nums; }
-.dfm-tile small { font-size: 0.75rem; opacity: 0.7; min-height: 1.2em; }
+.dfm-tile small { font-size: 0.75rem; opacity: 0.7; min-height: 1.2em; white-space: normal; }
 .dfm-cost { display: flex; flex-wrap: wrap; gap: 0.3rem 1.25rem; line-height: 1.35; }
 .dfm-cost b { font-weight: 600; font-variant-numeric: tabular-nums; }
 .dfm-cost small { opacity: 0.7; }
