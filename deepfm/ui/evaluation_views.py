@@ -15,7 +15,6 @@ from deepfm.charts.palette import (
     NO_VALUE,
     format_auc,
     format_count,
-    format_logit,
     format_loss,
     format_probability,
 )
@@ -70,9 +69,9 @@ def tiles(found: Evaluated) -> None:
         help_text = (
             "Clicks are so rare that accuracy says nothing: never predicting a click is right "
             f"for {format_probability(figures.majority_accuracy)} of the rows. Compared instead: "
-            "the log loss of always guessing the base rate; positive is better than guessing."
+            "the log loss of always guessing the base rate; less is better."
         )
-        tile(third, "Log loss saved", saved(found), guess, help_text)
+        tile(third, "Log loss against guessing", against_guessing(found), guess, help_text)
     else:
         majority = f"majority: {format_probability(figures.majority_accuracy)}"
         help_text = (
@@ -89,14 +88,15 @@ def tiles(found: Evaluated) -> None:
     tile(fourth, "Calibration error", error, "predicted against seen", help_text)
 
 
-def saved(found: Evaluated) -> str:
-    """Share of the log loss of guessing that the model saves; a multiple where it is far worse."""
+def against_guessing(found: Evaluated) -> str:
+    """The log loss beside that of guessing the base rate: "12.3 % less", or "22 times"."""
     base, loss = found.figures.log_loss_base, found.figures.log_loss
     if not base or loss is None:
         return NO_VALUE
     if loss > 2 * base:
-        return f"{loss / base:.1f}× guessing"
-    return format_logit(100 * (1 - loss / base), 1) + " %"
+        return f"{loss / base:.0f} times"
+    less = 1 - loss / base
+    return f"{format_probability(abs(less))} {'less' if less >= 0 else 'more'}"
 
 
 def tile(place: DeltaGenerator, name: str, value: str, beside: str, help_text: str) -> None:
