@@ -13,8 +13,7 @@ _WATCH = """
     const traces = node.isConnected ? node.querySelectorAll('.trace path, .trace rect').length : 0;
     if (watch.drawn && !document.hidden) { watch.frames += 1; watch.blank += traces === 0; }
     watch.drawn ||= traces > 0;
-    const points = (node.data ?? []).map((trace) => trace.x?.length ?? 0);
-    watch.most = Math.max(watch.most, ...points, 0);
+    watch.most = Math.max(watch.most, ...(node.calcdata ?? []).map((line) => line.length), 0);
     requestAnimationFrame(look);
   };
   requestAnimationFrame(look);
@@ -40,7 +39,9 @@ class Chart:
 
     def wait(self) -> Self:
         """Wait until something is drawn."""
-        self.node.locator(".trace path").first.wait_for(state="attached", timeout=60_000)
+        self.node.locator(".main-svg .xy, .main-svg .infolayer text").first.wait_for(
+            state="attached", timeout=60_000
+        )
         return self
 
     def watch(self) -> None:
@@ -58,7 +59,7 @@ class Chart:
     def points(self) -> int:
         """Points of the longest line now."""
         return self.node.evaluate(
-            "(node) => Math.max(0, ...(node.data ?? []).map((trace) => trace.x?.length ?? 0))"
+            "(node) => Math.max(0, ...(node.calcdata ?? []).map((line) => line.length))"
         )
 
     def zoom(self) -> None:

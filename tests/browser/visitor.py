@@ -17,7 +17,7 @@ from tests.browser.server import ROOT, Server
 SCREENSHOTS = ROOT / "tests" / "screenshots"
 BOXES = (
     "[data-testid=stException], [data-testid=stAlertContentError], "
-    "[data-testid=stAlertContentWarning]"
+    "[data-testid=stAlertContentWarning], .dfm-failure:not([hidden]), .dfm-drop-error"
 )
 PROBE = re.compile(r"/[^/]+/_stcore/(health|host-config)$")
 """On a deep link Streamlit looks for its server below the page's path first: a 404 by design."""
@@ -75,7 +75,8 @@ class Visitor:
 
     def assert_no_box(self) -> None:
         """No error, warning or exception stands on the page."""
-        shown = [box.inner_text() for box in self.page.locator(BOXES).all() if box.is_visible()]
+        boxes = self.page.locator(BOXES).all()
+        shown = [text for box in boxes if box.is_visible() and (text := box.inner_text().strip())]
         assert not shown, "\n".join(shown)
 
     def go(self, title: str) -> None:
@@ -112,6 +113,7 @@ class Visitor:
                 self.page.emulate_media(color_scheme=scheme)
                 self.page.wait_for_timeout(400)  # charts redraw in the other colours
                 self.page.screenshot(path=SCREENSHOTS / f"{name}-{width}-{scheme}.png")
+                self.assert_no_box()
                 self.assert_fits(name, width)
         self.page.emulate_media(color_scheme="light")
         self.page.set_viewport_size({"width": WIDTHS[0], "height": HEIGHT})
