@@ -12,7 +12,7 @@ from starlette.staticfiles import StaticFiles
 
 from deepfm import __version__
 from deepfm.config import Settings
-from deepfm.runs.worker import ensure_worker
+from deepfm.runs.worker import keep_worker
 from deepfm.ui.upload import upload_routes
 
 
@@ -24,8 +24,8 @@ async def health(_: Request) -> JSONResponse:
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[dict[str, object]]:
     """Starts the worker, so that it is warm before the first click; it outlives the server."""
-    ensure_worker(Settings.from_environment().home_folder)
-    yield {}
+    with keep_worker(Settings.from_environment().home_folder):
+        yield {}
 
 
 app = st.App(

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,8 @@ from deepfm.terms import Terms
 from deepfm.trained import TrainedModel, open_run
 from deepfm.training.loop import train
 
-_LABEL = "__label__"
+_LABEL: Final = "__label__"
+_CHECKS: Final[Mapping[str, Any]] = {"dtype": None, "ensure_all_finite": "allow-nan"}
 
 
 class DeepFMClassifier(ClassifierMixin, BaseEstimator):
@@ -90,7 +91,7 @@ class DeepFMClassifier(ClassifierMixin, BaseEstimator):
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803 - scikit-learn's name
         """Learn from impressions X [N, F] and their labels y [N] of two classes."""
-        frame, labels = self._checked(X, y)
+        frame, labels = self._checked_labels(X, y)
         self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) != 2:
             raise ValueError(
@@ -116,7 +117,8 @@ class DeepFMClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803
         """The likelier class of each row."""
-        return self.classes_[(self.decision_function(X) > 0).astype(int)]
+        clicked = self.decision_function(X) > 0
+        return self.classes_[clicked.astype(int)]
 
     def score_terms(self, X: ArrayLike) -> Terms:  # noqa: N803
         """The three terms of each row's logit."""
@@ -126,15 +128,17 @@ class DeepFMClassifier(ClassifierMixin, BaseEstimator):
         columns = [encode(name, table[name]) for name in self._names()]
         return self.model_.score(np.stack(columns, axis=1))
 
-    def _checked(self, X: Any, y: Any = None) -> Any:  # noqa: N803
-        """X as a DataFrame (and y as an array), after scikit-learn's own checks."""
-        options = {"dtype": None, "ensure_all_finite": "allow-nan"}
+    def _checked_labels(self, X: Any, y: Any) -> tuple[pd.DataFrame, NDArray[Any]]:  # noqa: N803
+        """X as a DataFrame and y as an array, after scikit-learn's own checks."""
         if y is None:
-            values = validate_data(self, X, reset=False, **options)
-            return self._frame(X, values)
-        values, labels = validate_data(self, X, y, **options)
+            raise ValueError("DeepFMClassifier requires y to be passed, but the target y is None")
+        values, labels = validate_data(self, X, y, **_CHECKS)
         check_classification_targets(labels)
         return self._frame(X, values), labels
+
+    def _checked(self, X: Any) -> pd.DataFrame:  # noqa: N803
+        """X as a DataFrame with the columns that were learned from."""
+        return self._frame(X, validate_data(self, X, reset=False, **_CHECKS))
 
     def _frame(self, X: Any, values: NDArray[Any]) -> pd.DataFrame:  # noqa: N803
         """The DataFrame itself, which knows each column's type; arrays are given one."""

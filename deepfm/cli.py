@@ -178,7 +178,7 @@ def _configs(given: argparse.Namespace) -> tuple[ModelConfig, TrainConfig]:
 
 
 def _prepare_config(given: argparse.Namespace) -> PrepareConfig:
-    preset = PRESETS[given.preset].prepare if getattr(given, "preset", None) else {}
+    preset = PRESETS[given.preset].prepare if given.preset else {}
     return PrepareConfig.from_dict({**preset, **_given(given, PrepareConfig)})
 
 
@@ -223,9 +223,12 @@ def _asked_of_prepare(given: argparse.Namespace) -> Iterable[str]:
 
 
 def _prepare(given: argparse.Namespace, path: Path, out: Path | None) -> "Dataset":
+    from deepfm.data.catalog import is_d2l_zip, prepare_d2l
     from deepfm.data.dataset import prepare
 
     with ProgressLine() as line:
+        if is_d2l_zip(path):
+            return prepare_d2l(path, out=out, config=_prepare_config(given), on_event=line.show)
         return prepare(
             path,
             Path(given.test) if given.test else None,
@@ -302,6 +305,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_prepare_flags(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--preset", choices=sorted(PRESETS), help="named values; flags win")
     verb.add_argument("--test", metavar="FILE", help="test rows in a file of their own")
     verb.add_argument("--label", metavar="COLUMN", help="the label column; guessed if not given")
     verb.add_argument("--positive", metavar="VALUE", help="the label value that means clicked")
@@ -313,7 +317,6 @@ def _add_prepare_flags(verb: argparse.ArgumentParser) -> None:
 
 def _add_train_flags(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("dataset", metavar="DATASET_DIR_OR_FILE")
-    verb.add_argument("--preset", choices=sorted(PRESETS), help="named values; flags win")
     _add_prepare_flags(verb)
     for config in (ModelConfig, TrainConfig):
         for setting in config.settings():

@@ -37,7 +37,7 @@ class StoreError(DeepFMError):
     """The run store refuses: an unknown run, a transition that is not allowed, a damaged file."""
 
 
-class StoreBusy(StoreError):  # noqa: N818
+class StoreBusy(StoreError):
     """The run store cannot be written just now: locked by another process, or no space left."""
 
 

@@ -1,17 +1,19 @@
 """Settings: each declared once, with default, bounds and help, for form, JSON, address and flag."""
 
 from deepfm.config.configurations import (
+    BYTES_A_PARAMETER,
     ModelConfig,
     PrepareConfig,
     TrainConfig,
     parameter_count,
 )
-from deepfm.config.installation import Settings
+from deepfm.config.installation import Settings, machine_memory
 from deepfm.config.models import TERM_SETS, model_name
 from deepfm.config.presets import PRESETS, Preset
 from deepfm.config.setting import Config, Setting
 
 __all__ = [
+    "BYTES_A_PARAMETER",
     "PRESETS",
     "TERM_SETS",
     "Config",
@@ -21,6 +23,7 @@ __all__ = [
     "Setting",
     "Settings",
     "TrainConfig",
+    "machine_memory",
     "model_name",
     "parameter_count",
 ]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Final
 
 from deepfm.config.models import TERM_SETS, model_name
 from deepfm.config.setting import Config, declare
@@ -149,6 +150,10 @@ class TrainConfig(Config):
                 "Weight decay does not go with lazy-adam, which leaves untouched rows alone. "
                 "Use embedding L2 instead, or the optimizer adam."
             )
+
+
+BYTES_A_PARAMETER: Final = 20
+"""Weight, gradient, two moments of Adam and a copy of the best weights, float32 each."""
 
 
 def parameter_count(num_features: int, num_fields: int, model: ModelConfig) -> int:

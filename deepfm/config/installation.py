@@ -54,3 +54,10 @@ class Settings(Config):
         if self.home:
             return Path(self.home).expanduser().resolve()
         return Path(__file__).resolve().parents[2] / ".deepfm"
+
+
+def machine_memory() -> int:
+    """Bytes of memory of this machine; without limit where the system does not say."""
+    if not hasattr(os, "sysconf"):
+        return 2**63
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -63,6 +63,7 @@ __all__ = [
 ]
 
 DEMO_NAME: Final = "demo"
+_LONGEST_ROW: Final = 100_000
 _DEMO_SCHEMA: Final = Schema(
     FileFormat("text", separator="\t", header=True),
     (
@@ -176,10 +177,16 @@ def fetch_d2l(
 
 
 def is_d2l_zip(path: Path) -> bool:
-    """Whether a file is a zip with one train.csv and one test.csv, as D2L's ctr.zip is."""
+    """Whether a file is of the form of D2L's ctr.zip: one train.csv and one test.csv, whose rows
+    are a label and 34 values with tabs between.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
-            return _d2l_members(archive) is not None
+            members = _d2l_members(archive)
+            if members is None:
+                return False
+            with archive.open(members[0]) as file:
+                return file.readline(_LONGEST_ROW).count(b"\t") == len(D2L_SCHEMA.fields)
     except _DAMAGED:
         return False
 

@@ -35,7 +35,6 @@ from deepfm.evaluation.figures import (
     log_loss,
     metrics_of,
     platt,
-    wilson_interval,
 )
 from deepfm.evaluation.file_rows import (
     FileScores,
@@ -88,5 +87,4 @@ __all__ = [
     "slices",
     "term_shares",
     "threshold_table",
-    "wilson_interval",
 ]

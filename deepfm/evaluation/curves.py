@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepfm.evaluation.counting import Counts, Float64s, Int64s, checked, count
-from deepfm.evaluation.figures import wilson_interval
+from deepfm.intervals import wilson_interval
 
 DISPLAY_STEP: Final = 1 / 400
 """How far a thinned curve may stray from the full one, as a share of the axis."""

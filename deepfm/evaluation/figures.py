@@ -1,7 +1,7 @@
 """Labels and logits to single figures: loss, accuracy, AUC with interval, calibration."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,10 +9,8 @@ from numpy.typing import NDArray
 from deepfm.errors import DataError
 from deepfm.evaluation.counting import Counts, Float64s, checked, count
 from deepfm.events import Metrics
+from deepfm.intervals import NORMAL_95
 from deepfm.terms import sigmoid
-
-NORMAL_95: Final = 1.959963984540054
-"""The 97.5 % quantile of the normal distribution."""
 
 
 def metrics_of(labels: NDArray[Any], logits: NDArray[Any]) -> Metrics:
@@ -149,16 +147,3 @@ def _logistic_regression(design: Float64s, labels: Float64s, ridge: float = 1e-6
         if before - reached <= 1e-12 * abs(reached):
             break
     return coefficients
-
-
-def wilson_interval(
-    clicks: NDArray[np.int64], rows: NDArray[np.int64]
-) -> tuple[Float64s, Float64s]:
-    """The 95 % interval of click rates by Wilson 1927, for counts with rows at least 1."""
-    rate, z2 = clicks / rows, NORMAL_95**2
-    centre = (rate + z2 / (2 * rows)) / (1 + z2 / rows)
-    half_width = (
-        NORMAL_95 / (1 + z2 / rows) * np.sqrt(rate * (1 - rate) / rows + z2 / (4 * rows**2))
-    )
-    # With no or only clicks one end is the rate itself, but for rounding.
-    return np.clip(centre - half_width, 0.0, rate), np.clip(centre + half_width, rate, 1.0)

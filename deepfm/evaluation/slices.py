@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepfm.errors import DataError
-from deepfm.evaluation.figures import auc, log_loss, wilson_interval
+from deepfm.evaluation.figures import auc, log_loss
+from deepfm.intervals import wilson_interval
 from deepfm.trained import TrainedModel
 
 MOST_SLICES = 20

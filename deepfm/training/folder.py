@@ -52,12 +52,8 @@ def write_run_folder(
     result: Finished,
     device: str,
 ) -> None:
-    """Write the folder aside and rename it into place; an existing empty folder is replaced.
-
-    RunError if the folder holds anything: a run is never overwritten.
-    """
-    if folder.exists() and any(folder.iterdir()):
-        raise RunError(f"{folder} is not empty. Give --out a new folder; runs are never replaced.")
+    """Write the folder aside and rename it into place; an existing empty folder is replaced."""
+    check_free(folder)
     aside = folder.with_name(folder.name + ".writing")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
@@ -74,6 +70,12 @@ def write_run_folder(
     if folder.exists():
         folder.rmdir()
     aside.rename(folder)
+
+
+def check_free(folder: Path) -> None:
+    """RunError if the folder holds anything: a run is never overwritten."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"{folder} is not empty. Give --out a new folder; runs are never replaced.")
 
 
 def _config(

@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import math
-import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,12 +15,19 @@ import torch
 from numpy.typing import NDArray
 
 from deepfm import evaluation
-from deepfm.config import ModelConfig, Settings, TrainConfig, parameter_count
+from deepfm.config import (
+    BYTES_A_PARAMETER,
+    ModelConfig,
+    Settings,
+    TrainConfig,
+    machine_memory,
+    parameter_count,
+)
 from deepfm.data.dataset import Dataset, Part
 from deepfm.errors import LimitError, RunError
 from deepfm.events import Epoch, Event, Finished, Metrics, Progress, Started
 from deepfm.model import DeepFM
-from deepfm.training.folder import ScoredPart, write_run_folder
+from deepfm.training.folder import ScoredPart, check_free, write_run_folder
 from deepfm.training.notices import branch_notices, curve_notice
 from deepfm.training.report import (
     SAMPLE_ROWS,
@@ -34,8 +40,6 @@ from deepfm.training.rows import Rows, choose_device, device_name, score
 from deepfm.training.step import Step, choose_step, mixed_seed
 
 REFERENCE_ROWS = 1_000
-BYTES_A_PARAMETER = 20
-"""Weight, gradient, two moments of Adam and a copy of the best weights, float32 each."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ def train(
     """
     model_config, train_config = model or ModelConfig(), train or TrainConfig()
     folder = Path(out) if out is not None else _new_folder()
+    check_free(folder)
     with _memory_errors_in_words():
         session = _Session(dataset, model_config, train_config, pinned, on_event, should_stop)
         session.run()
@@ -364,9 +369,7 @@ def _memory_bytes(device: torch.device) -> int:
     """Memory of the GPU that is free, or of the machine."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    if not hasattr(os, "sysconf"):
-        return 2**63
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return machine_memory()
 
 
 @contextlib.contextmanager

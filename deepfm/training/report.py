@@ -16,6 +16,8 @@ from deepfm.training.rows import score
 
 POINT_SECONDS = 0.05
 """Least time between two points: at most 20 a second."""
+LOOK_SHARE = 0.1
+"""Most of the wall time that looking at the model may take between two points."""
 SAMPLE_SECONDS = 0.5
 """Least time between two looks at the validation sample within an epoch."""
 SAMPLE_ROWS = 2_000
@@ -107,7 +109,7 @@ class Observer:
         self._sample = sample
         self._on_event = on_event
         self._begin = time.perf_counter()
-        self._last_point = self._last_sample = float("-inf")
+        self._next_point = self._last_sample = float("-inf")
         self._first_new_step = 0
         self._told: set[str] = set()
 
@@ -122,10 +124,11 @@ class Observer:
 
     def point_is_due(self) -> bool:
         """Whether a point may be reported now."""
-        return time.perf_counter() - self._last_point >= POINT_SECONDS
+        return time.perf_counter() >= self._next_point
 
     def report_point(self, position: float, figures: RunningFigures, watch: Stopwatch) -> None:
         """One point of the curves within an epoch."""
+        began = time.perf_counter()
         train = figures.metrics(self._first_new_step)
         self._first_new_step = len(figures.loss)
         moments, pinned = self.look()
@@ -140,7 +143,8 @@ class Observer:
                 pinned,
             )
         )
-        self._last_point = time.perf_counter()
+        now = time.perf_counter()
+        self._next_point = now + max(POINT_SECONDS, (now - began) / LOOK_SHARE)
 
     def _sample_metrics(self) -> Metrics | None:
         now = time.perf_counter()

@@ -4,10 +4,8 @@ Nothing is parsed here: a file that arrives becomes a job "inspect", whose id in
 (?inspect=) is what the rest of the page goes by; a test file is kept there too (?test=).
 """
 
-import hashlib
 import ipaddress
-import shutil
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -15,7 +13,7 @@ import streamlit as st
 
 from deepfm.charts.palette import format_bytes
 from deepfm.config import Settings
-from deepfm.data.catalog import D2L_SHA1, D2L_URL, is_d2l_zip
+from deepfm.data.catalog import is_d2l_zip
 from deepfm.errors import DataError, DeepFMError
 from deepfm.ui import state
 from deepfm.ui.dropzone import dropzone
@@ -97,9 +95,8 @@ def _train_zone(settings: Settings, height: int) -> None:
             current=_current_train(),
             height=height,
         )
-        if arrived is not None and is_d2l_archive(arrived.path):
-            _keep_as_download(arrived.path, settings)
-            _fetch_d2l()
+        if arrived is not None and is_d2l_zip(arrived.path):
+            _fetch_d2l(arrived.path)
             st.rerun()
         if arrived is not None:
             inspect_file(arrived.path)
@@ -188,23 +185,9 @@ def follow_context(dataset_id: str) -> None:
         put_aside()
 
 
-def is_d2l_archive(path: Path) -> bool:
-    """Whether a file is D2L's ctr.zip to the last byte, brought by hand."""
-    if path.suffix.lower() != ".zip" or not is_d2l_zip(path):
-        return False
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha1").hexdigest() == D2L_SHA1
-
-
-def _keep_as_download(archive: Path, settings: Settings) -> None:
-    """Put it where a download would be, so that fetching finds it there."""
-    kept = settings.home_folder / "downloads" / PurePosixPath(D2L_URL).name
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(archive, kept)
-
-
-def _fetch_d2l() -> None:
-    st.query_params[FETCH] = state.store().queue_job("fetch_d2l", {})
+def _fetch_d2l(archive: Path | None = None) -> None:
+    payload = {} if archive is None else {"archive": str(archive)}
+    st.query_params[FETCH] = state.store().queue_job("fetch_d2l", payload)
 
 
 def _show_fetch() -> None:

@@ -1,14 +1,20 @@
 """A model and a dataset to what training will cost: parameters, memory, about how long."""
 
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
-from deepfm.config import ModelConfig, Settings, TrainConfig, parameter_count
+from deepfm.config import (
+    BYTES_A_PARAMETER,
+    ModelConfig,
+    Settings,
+    TrainConfig,
+    machine_memory,
+    parameter_count,
+)
 from deepfm.errors import ConfigError, DeepFMError
 from deepfm.ui import state
 
@@ -16,8 +22,6 @@ if TYPE_CHECKING:
     from deepfm.data.dataset import Dataset
     from deepfm.runs.store import RunRow
 
-BYTES_A_PARAMETER: Final = 20
-"""Weight, gradient, two moments of Adam and a copy of the best weights, float32 each."""
 ROUGH_RATE: Final = 3e9
 """Multiply-adds a second of one CPU core, where no run has been measured yet."""
 EVALUATION_COST: Final = 0.4
@@ -136,10 +140,3 @@ def check_fits(size: Size, model: ModelConfig, settings: Settings) -> None:
         f"{label}: the model would have {count:,} parameters and need about "
         f"{needed / 2**30:.1f} GiB to train; {limit}. Lower it."
     )
-
-
-def machine_memory() -> int:
-    """Bytes of memory of this machine; without limit where the system does not say."""
-    if not hasattr(os, "sysconf"):
-        return 2**63
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

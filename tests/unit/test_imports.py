@@ -14,7 +14,7 @@ import deepfm
 
 ROOT = Path(__file__).resolve().parents[2]
 
-BASE = {"config", "errors", "events", "terms"}
+BASE = {"config", "errors", "events", "intervals", "terms"}
 READERS = BASE | {"data", "trained", "evaluation", "explanation"}
 SHOWN = READERS | {"charts", "runs.store"}
 MAY_IMPORT: dict[str, set[str]] = {
@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "terms": {"errors"},
     "config": {"errors", "terms"},
     "events": {"errors", "terms"},
+    "intervals": set(),
     "setup": set(),
     "progress": BASE,
     "data": BASE,

@@ -2,15 +2,11 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from deepfm.data.dataset.folder import Dataset, Summary
 from deepfm.data.vocabulary import MISSING, Field, FieldRole, Vocabulary
-
-_Z_95: Final = 1.959963984540054
+from deepfm.intervals import wilson_interval
 
 
 @dataclass(frozen=True)
@@ -78,25 +74,6 @@ def profile(dataset: Dataset, *, top: int = 20) -> Profile:
         for field, distinct in zip(vocabulary.fields, vocabulary.distinct, strict=True)
     ]
     return Profile(dataset.summary(), tuple(fields))
-
-
-def wilson_interval(
-    clicks: NDArray[np.int64], rows: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """95 % interval of a click rate: low and high, float64 as given; NaN without rows.
-
-    Wilson 1927: the rates p with |clicks/rows − p| ≤ z·√(p(1 − p)/rows). It stays within 0 to 1
-    and says something at no click at all, where the usual ± interval does not.
-    """
-    clicks, rows = np.asarray(clicks, np.float64), np.asarray(rows, np.float64)
-    n = np.where(rows > 0, rows, np.nan)
-    z2 = _Z_95**2
-    centre = (clicks + z2 / 2) / (n + z2)
-    half = _Z_95 / (n + z2) * np.sqrt(clicks * (n - clicks) / n + z2 / 4)
-    # At no click, and at clicks alone, rounding would leave the end a hair off 0 or 1.
-    low = np.where(clicks == 0, np.where(rows > 0, 0.0, np.nan), centre - half)
-    high = np.where(clicks == rows, np.where(rows > 0, 1.0, np.nan), centre + half)
-    return low, high
 
 
 def _field_profile(vocabulary: Vocabulary, field: Field, distinct: int, top: int) -> FieldProfile:

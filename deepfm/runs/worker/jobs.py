@@ -82,11 +82,18 @@ def demo(payload: Mapping[str, Any], context: Context) -> dict[str, Any]:
 
 
 def fetch_d2l(payload: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    """{url?, sha1?} → where D2L's set is; it is downloaded and prepared where it is not yet."""
+    """{archive?} or {url?, sha1?} → where D2L's set is: prepared from a zip that was brought by
+    hand, else downloaded where it is not yet.
+    """
     from deepfm.data.catalog import fetch_d2l as fetch
+    from deepfm.data.catalog import prepare_d2l
 
     listener = _Listener(context)
-    dataset = fetch(context.home, **payload, on_event=listener, cancelled=context.stopping)
+    where: dict[str, Any] = {"on_event": listener, "cancelled": context.stopping}
+    if "archive" in payload:
+        dataset = prepare_d2l(Path(payload["archive"]), context.home, **where)
+    else:
+        dataset = fetch(context.home, **payload, **where)
     return _place(dataset, listener)
 
 
