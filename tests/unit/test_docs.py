@@ -112,7 +112,7 @@ EXAMPLES = [
 @pytest.mark.parametrize("command", EXAMPLES)
 def test_an_example_is_understood_by_the_command_line(command):
     given = cli._parser().parse_args(shlex.split(command.split("-m deepfm ")[1]))
-    if hasattr(given, "preset"):
+    if hasattr(given, "separate_embedding"):
         cli._configs(given)
         cli._prepare_config(given)
 

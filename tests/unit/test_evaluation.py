@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from deepfm import evaluation
 from deepfm.errors import DataError
 from deepfm.evaluation.figures import NORMAL_95, auc_of, average_precision_of
+from deepfm.intervals import wilson_interval
 from deepfm.terms import Terms, sigmoid
 
 Data = tuple[NDArray[np.float32], NDArray[np.float64]]
@@ -282,10 +283,10 @@ def test_equal_probabilities_share_a_bin_whatever_their_order() -> None:
 def test_wilson_interval_solves_its_equation() -> None:
     """Its ends p are where the seen rate lies 1.96 standard errors, taken at p, away."""
     clicked, rows = np.array([1, 7, 50]), np.array([10, 10, 1_000])
-    for ends in evaluation.wilson_interval(clicked, rows):
+    for ends in wilson_interval(clicked, rows):
         distance = np.abs(clicked / rows - ends)
         np.testing.assert_allclose(distance, NORMAL_95 * np.sqrt(ends * (1 - ends) / rows))
-    low, high = evaluation.wilson_interval(np.array([0, 5]), np.array([5, 5]))
+    low, high = wilson_interval(np.array([0, 5]), np.array([5, 5]))
     assert low[0] == 0 and high[1] == 1
 
 
