@@ -12,7 +12,9 @@ import pytest
 
 import deepfm
 from deepfm import cli
+from deepfm.charts.palette import format_probability
 from deepfm.config import PRESETS, ModelConfig, PrepareConfig, Settings, TrainConfig
+from deepfm.data.catalog import PINNED, true_probability
 from deepfm.runs.store import FILE_NAME
 from tests import readme
 
@@ -59,6 +61,21 @@ def test_what_one_sees_stands_in_the_first_25_lines():
     first = "\n".join(README.splitlines()[:25])
     assert "](assets/screenshot.png)" in first
     assert "Train it yourself" in first
+
+
+def test_the_numbers_of_the_first_minute_are_those_of_the_bundled_run():
+    said = [int(number) for number in re.findall(r"(\d+) %", README.split("## ")[0])]
+    laptop, phone = (
+        next(dict(each.values) for each in PINNED if each.name == f"Kitchenware on a {device}")
+        for device in ("laptop", "phone")
+    )
+    model = deepfm.open_run(ROOT / "assets" / "demo_run")
+    shown = (
+        deepfm.explain(model, laptop).probability,
+        true_probability(laptop),
+        deepfm.explain(model, phone).probability,
+    )
+    assert said == [int(format_probability(number, 0).split()[0]) for number in shown]
 
 
 def test_the_pictures_are_there():
