@@ -1,0 +1,1 @@
+"""Commands that measure, each from data it makes itself to one table: python -m benchmarks.NAME."""
