@@ -128,6 +128,7 @@ _EXPECTED: Final[Mapping[str, str]] = {
 _LABELS: Final[Mapping[str, str]] = {
     "num_factors": "Factor size",
     "mlp_dims": "MLP dims",
+    "mlp_precision": "MLP precision",
     "embedding_l2": "Embedding L2",
 }
 

@@ -72,6 +72,10 @@ def _optimizers(model: DeepFM, config: TrainConfig) -> list[torch.optim.Optimize
 
 def choose_step(model: DeepFM, config: TrainConfig) -> tuple[Step, str]:
     """The step for this model and configuration, and its name as the run shows it."""
+    if next(model.parameters()).device.type == "cuda":
+        from deepfm.training import cuda
+
+        return cuda.choose(model, config)
     return PlainStep(model, config), f"plain PyTorch step, {config.optimizer}"
 
 
