@@ -4,11 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from benchmarks import criteo
+from benchmarks import criteo, floors, memory, plain, report, shapes, training
 from deepfm import evaluation
+from deepfm.config import TrainConfig
 from deepfm.data.dataset import Dataset, prepare
 from deepfm.data.reader import open_rows
+from deepfm.model import DeepFM
+from deepfm.training.step import PlainStep
 
 ROWS, TEST_ROWS, LOG_ROWS = 3_000, 500, 200_000
 
@@ -114,3 +118,119 @@ def test_clicks_can_be_learned(encoded: Dataset) -> None:
     assert test.truth is not None
     auc = evaluation.auc(test.labels, test.truth)
     assert auc is not None and auc > 0.7
+
+
+def test_seed_shape_is_made_once(tmp_path: Path) -> None:
+    dataset = shapes.seed_shape(tmp_path, 300, test_rows=50)
+    assert (len(dataset.fields), len(dataset.parts["train"])) == (34, 300)
+    assert len(dataset.parts["test"]) == 50
+    again = shapes.seed_shape(tmp_path, 300, test_rows=50)
+    assert again.fingerprint == dataset.fingerprint
+
+
+def _scenario(dataset: Dataset, batch_size: int = 700) -> training.Scenario:
+    return training.Scenario("Criteo's shape", dataset, batch_size, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("key", [k for k in training.VARIANTS if not k.startswith("ours_train")])
+def test_every_variant_yields_the_rows_of_its_steps(encoded: Dataset, key: str) -> None:
+    measured = training.VARIANTS[key].set_up(_scenario(encoded))
+    assert measured.rate(0.0001) > 0
+
+
+def test_a_whole_training_counts_the_rows_of_its_epochs(encoded: Dataset) -> None:
+    assert training.WholeTraining(_scenario(encoded), "adam").rate(0.0001) > 0
+
+
+@pytest.mark.parametrize("loop", [plain.pipeline, plain.tight_loop])
+def test_plain_loops_use_every_row_once_an_epoch(
+    encoded: Dataset, loop: training.PlainWork
+) -> None:
+    seen: list[torch.Tensor] = []
+
+    class Seeing(plain.PlainTraining):
+        def step(self, ids: torch.Tensor, labels: torch.Tensor) -> None:
+            seen.append(ids)
+
+    part = encoded.parts["train"]
+    steps = loop(Seeing(_scenario(encoded).model()), part, 700, torch.device("cpu"))
+    assert [next(steps) for _ in range(5)] == [700, 700, 700, 700, 200]
+    rows = torch.cat(seen).numpy()
+    assert (np.sort(rows, axis=0) == np.sort(part.ids, axis=0)).all()
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lazy-adam"])
+def test_plain_training_is_the_plain_step(encoded: Dataset, optimizer: str) -> None:
+    scenario, sparse = _scenario(encoded), optimizer == "lazy-adam"
+    model = training.MODEL.with_values(drop_rate=0.0)
+    dims = encoded.vocabulary.field_dims
+    torch.manual_seed(0)
+    ours = DeepFM(dims, model, sparse=sparse)
+    theirs = DeepFM(dims, model, sparse=sparse)
+    theirs.load_state_dict(ours.state_dict())
+    config = TrainConfig(learning_rate=plain.LEARNING_RATE, optimizer=optimizer)
+    plain_training, step = plain.PlainTraining(theirs, sparse=sparse), PlainStep(ours, config)
+    part = scenario.dataset.parts["train"]
+    for index in range(3):
+        ids = torch.from_numpy(np.array(part.ids[index * 100 :][:100]))
+        labels = torch.from_numpy(np.array(part.labels[index * 100 :][:100]))
+        step(ids, labels, 1, index)
+        plain_training.step(ids.long(), labels)
+    for name, weight in ours.weights().items():
+        torch.testing.assert_close(weight, theirs.weights()[name], rtol=1e-4, atol=1e-5)
+
+
+def test_traffic_is_that_of_the_arrays_named() -> None:
+    """Against the arrays themselves, made and counted."""
+    batch, fields, touched, features = 8, 3, 5, 50
+    model = training.MODEL.with_values(num_factors=4, mlp_dims=(6, 2))
+    ids = np.zeros((batch, fields), np.int32)
+    embeddings = np.zeros((batch, fields * 4), np.float32)
+    hidden = [np.zeros((batch, width), np.float32) for width in (6, 2)]
+    rows, table = np.zeros((touched, 5), np.float32), np.zeros((features, 5), np.float32)
+    moved = floors.traffic(batch, fields, touched, features, model)
+    assert moved.indices == 2 * ids.nbytes
+    assert moved.embeddings == 5 * embeddings.nbytes
+    assert moved.hidden == 5 * sum(layer.nbytes for layer in hidden)
+    assert moved.tables == 3 * rows.nbytes
+    assert moved.adam == 6 * table.nbytes
+    assert moved.total == sum(
+        (moved.indices, moved.embeddings, moved.hidden, moved.tables, moved.adam)
+    )
+
+
+def test_network_widths_are_those_of_the_model(encoded: Dataset) -> None:
+    model = DeepFM(encoded.vocabulary.field_dims, training.MODEL)
+    assert model.deep is not None
+    layers = model.deep.linears()
+    widths = (layers[0].in_features, *(layer.out_features for layer in layers))
+    assert floors.network_widths(39, training.MODEL) == widths
+
+
+def test_ratios_need_both_figures() -> None:
+    found = training.ratios({"ours": 600_000.0, "plain_pipeline": 30_000.0})
+    assert found["end to end ÷ plain pipeline, adam"] == 20
+    assert found["step ÷ plain step, adam"] is None
+    known = set(training.VARIANTS)
+    assert all({above, below} <= known for _, above, below in training.RATIOS)
+
+
+def test_table_leaves_out_what_was_not_measured() -> None:
+    text = training.table({"seed": {"ours": 712_345.0}, "criteo": {"ours": 45_678.0}})
+    lines = text.splitlines()
+    assert lines[0] == "| thousand examples/s | seed | criteo |"
+    assert lines[2:] == ["| ours end to end, adam | 712 | 45.7 |"]
+
+
+def test_table_has_a_cell_for_every_column() -> None:
+    text = report.markdown(["a", "b"], [["x", report.thousands(None)], ["y", report.times(2.04)]])
+    assert text == "| a | b |\n| --- | ---: |\n| x | – |\n| y | 2.0 × |"
+
+
+def test_anonymous_peak_sees_memory_that_is_gone() -> None:
+    before = memory.status("RssAnon")
+    with memory.AnonymousPeak(0.001) as peak:
+        block = np.ones(64 * memory.MIB, np.uint8)
+        peak.look()
+        del block
+    assert peak.bytes - before > 60 * memory.MIB
