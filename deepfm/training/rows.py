@@ -1,6 +1,8 @@
 """A part of a dataset to batches on a device, and to logits over all of its rows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -9,19 +11,27 @@ from torch import Tensor
 
 from deepfm.data.dataset import Part
 from deepfm.errors import LimitError
-from deepfm.model import DeepFM, TermTensors
+from deepfm.model import DeepFM
 from deepfm.terms import Terms
 from deepfm.training.step import mixed_seed
 
+if TYPE_CHECKING:
+    from deepfm.training.cuda.prefetch import Prefetcher, Slot
+
 EVALUATION_BLOCK = 16_384
 """Rows scored at once: large enough to be fast, small enough for any device."""
+
+UPLOAD_ROWS = 262_144
+"""Rows copied at once to where a part is to be resident."""
+_TORCH_TYPES = {np.int32: torch.int32, np.float32: torch.float32}
 
 
 class Rows:
     """The encoded rows of one part, ready to be taken by index onto a device.
 
-    On a GPU the part is resident there when it takes less than half of the free memory;
-    otherwise, and on the CPU, batches are gathered from the (memory-mapped) arrays.
+    On a GPU the part is resident there when it takes less than half of the free memory, and
+    otherwise sent batch by batch, ahead of its use. On the CPU, batches are gathered from the
+    (memory-mapped) arrays.
     """
 
     def __init__(self, part: Part, device: torch.device) -> None:
@@ -29,6 +39,7 @@ class Rows:
         self.labels: NDArray[np.float32] = part.labels
         self._device = device
         self._resident = self._upload() if self._fits(device) else None
+        self._prefetcher: Prefetcher | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -40,27 +51,49 @@ class Rows:
         return self.ids.nbytes + self.labels.nbytes < free // 2
 
     def _upload(self) -> tuple[Tensor, Tensor]:
-        return (
-            torch.from_numpy(np.array(self.ids)).to(self._device),
-            torch.from_numpy(np.array(self.labels)).to(self._device),
-        )
-
-    def take(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Rows by index: ids int32[B, F] and labels float32[B] on the device."""
-        if self._resident is not None:
-            index = torch.from_numpy(rows).to(self._device)
-            return self._resident[0][index], self._resident[1][index]
-        ids = torch.from_numpy(np.take(self.ids, rows, axis=0))
-        labels = torch.from_numpy(np.take(self.labels, rows))
-        return ids.to(self._device), labels.to(self._device)
+        return upload(self.ids, self._device), upload(self.labels, self._device)
 
     def batches(
         self, batch_size: int, seed: int, epoch: int, drop_last: bool
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """One epoch in an order that is a pure function of (seed, epoch): a full permutation."""
-        order = np.random.default_rng(mixed_seed(seed, epoch)).permutation(len(self))
-        for start in range(0, self.steps(batch_size, drop_last) * batch_size, batch_size):
-            yield self.take(order[start : start + batch_size])
+        """One epoch in an order that is a pure function of (seed, epoch): a full permutation.
+
+        ids int32[B, F] and labels float32[B] on the device. Rows that are resident on a GPU are
+        permuted there, by its generator: in another order than on the CPU.
+        """
+        rows = self.steps(batch_size, drop_last) * batch_size
+        if self._resident is not None:
+            order = device_order(len(self), mixed_seed(seed, epoch), self._device)
+            return _resident_batches(*self._resident, order[:rows].split(batch_size))
+        order_on_host = np.random.default_rng(mixed_seed(seed, epoch)).permutation(len(self))
+        starts = range(0, rows, batch_size)
+        chunks = (order_on_host[start : start + batch_size] for start in starts)
+        if self._device.type == "cuda":
+            return self._prefetched(batch_size, chunks)
+        return map(self._take, chunks)
+
+    def _take(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        ids = torch.from_numpy(np.take(self.ids, rows, axis=0))
+        return ids, torch.from_numpy(np.take(self.labels, rows))
+
+    def _prefetched(
+        self, batch_size: int, chunks: Iterator[NDArray[np.int64]]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches that are gathered and copied while the device computes on those before."""
+        from deepfm.training.cuda.prefetch import CudaCarrier, Prefetcher
+
+        if self._prefetcher is None:
+            rows = min(batch_size, len(self))
+            carrier = CudaCarrier(self._device)
+            self._prefetcher = Prefetcher(carrier, rows, self.ids.shape[1])
+        return self._prefetcher.batches(partial(self.gather, chunk) for chunk in chunks)
+
+    def gather(self, rows: NDArray[np.int64], slot: "Slot") -> int:
+        """Rows by index into the head of a slot; returns how many."""
+        # With "raise", its default, numpy would gather into a buffer of its own first.
+        np.take(self.ids, rows, axis=0, out=slot.ids[: len(rows)], mode="clip")
+        np.take(self.labels, rows, out=slot.labels[: len(rows)], mode="clip")
+        return len(rows)
 
     def steps(self, batch_size: int, drop_last: bool) -> int:
         """Steps in one epoch; a part smaller than one batch still makes one step."""
@@ -68,21 +101,63 @@ class Rows:
         return whole if whole and (drop_last or not rest) else whole + 1
 
 
+def upload(
+    array: NDArray[np.int32] | NDArray[np.float32], device: torch.device, rows: int = UPLOAD_ROWS
+) -> Tensor:
+    """A (memory-mapped) array on the device, with memory of the host for so many rows alone."""
+    there = torch.empty(array.shape, dtype=_TORCH_TYPES[array.dtype.type], device=device)
+    for start in range(0, len(array), rows):
+        part = np.array(array[start : start + rows])
+        there[start : start + rows].copy_(torch.from_numpy(part))
+    return there
+
+
+def device_order(rows: int, seed: int, device: torch.device) -> Tensor:
+    """A permutation of the rows, int64[N], that is a pure function of the seed on this device."""
+    generator = torch.Generator(device).manual_seed(seed)
+    return torch.randperm(rows, generator=generator, device=device)
+
+
+def _resident_batches(
+    ids: Tensor, labels: Tensor, chunks: Iterable[Tensor]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    for chunk in chunks:
+        yield ids.index_select(0, chunk), labels.index_select(0, chunk)
+
+
 @torch.inference_mode()
 def score(model: DeepFM, ids: NDArray[np.int32], device: torch.device) -> Terms:
     """int32[N, F] to the terms of every row, in evaluation mode and in blocks."""
     was_training = model.training
     model.eval()
-    blocks = [
-        _to_numpy(model.terms(torch.from_numpy(np.array(block)).to(device)))
-        for block in np.array_split(ids, max(1, -(-len(ids) // EVALUATION_BLOCK)))
-    ]
-    model.train(was_training)
-    return Terms(*(np.concatenate([block[i] for block in blocks]) for i in range(3)))
+    try:
+        terms = _score_captured(model, ids, device) if device.type == "cuda" else None
+        if terms is None:
+            terms = _score_eagerly(model, ids, device)
+    finally:
+        model.train(was_training)
+    return Terms(*terms)
 
 
-def _to_numpy(terms: TermTensors) -> list[NDArray[np.float32]]:
-    return [term.cpu().numpy() for term in terms]
+def _score_captured(
+    model: DeepFM, ids: NDArray[np.int32], device: torch.device
+) -> NDArray[np.float32] | None:
+    """float32[3, N] by a captured graph; None where a graph is not worth its making, or fails."""
+    from deepfm.training.cuda.scoring import LEAST_BLOCKS, block_scorer
+
+    if len(ids) < LEAST_BLOCKS * EVALUATION_BLOCK:
+        return None
+    scorer = block_scorer(model, EVALUATION_BLOCK, device)
+    return None if scorer is None else scorer(ids)
+
+
+def _score_eagerly(
+    model: DeepFM, ids: NDArray[np.int32], device: torch.device
+) -> NDArray[np.float32]:
+    """float32[3, N], linear, pairwise and deep."""
+    blocks = np.array_split(ids, max(1, -(-len(ids) // EVALUATION_BLOCK)))
+    scored = [torch.stack(model.terms(torch.from_numpy(np.array(b)).to(device))) for b in blocks]
+    return torch.cat(scored, dim=1).cpu().numpy()
 
 
 def choose_device(wanted: str) -> torch.device:
