@@ -15,10 +15,15 @@ import torch
 from torch import Tensor
 
 from deepfm.config import TERM_SETS, ModelConfig, TrainConfig
+from deepfm.data.dataset import Dataset, prepare
+from deepfm.errors import LimitError
+from deepfm.events import Epoch, Event, Started
 from deepfm.model import DeepFM
+from deepfm.training import loop
 from deepfm.training.cuda.capture import CaptureFailed, CudaRecorder, Outputs, _reason
 from deepfm.training.cuda.moves import Bfloat16Deep, multiply_in_bfloat16, touched_rows
-from deepfm.training.cuda.step import MOST_GRAPHS, CudaStep, choose, rehearsed
+from deepfm.training.cuda.step import MOST_GRAPHS, CudaStep, rehearsed
+from deepfm.training.report import RunningFigures
 from deepfm.training.step import PlainStep, Step, StepResult, choose_step
 
 on_gpu = pytest.mark.skipif(
@@ -338,3 +343,167 @@ def test_a_dropped_step_frees_its_model_at_once():
         assert gone() is None
     finally:
         gc.enable()
+
+
+# --- with a GPU ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def memory_limit() -> Iterator[Callable[[int], None]]:
+    """Lets this process have only so many bytes of the GPU more than it holds now."""
+
+    def limit(more: int) -> None:
+        gc.collect()
+        torch.cuda.empty_cache()
+        total = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + more) / total)
+
+    yield limit
+    torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    folder = tmp_path_factory.mktemp("clicks")
+    rng = np.random.default_rng(0)
+    lines = [
+        f"{int(rng.random() < (0.8 if site == ad else 0.2))},s{site},a{ad}"
+        for site, ad in rng.integers(0, 6, (3_000, 2))
+    ]
+    (folder / "clicks.csv").write_text("click,site,ad\n" + "\n".join(lines) + "\n")
+    return prepare(folder / "clicks.csv", out=folder / "dataset", min_count=1)
+
+
+@on_gpu
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_captured_step_is_the_plain_step_on_the_gpu(variant):
+    config, train = VARIANTS[variant]
+    data = batches(20, device="cuda") + batches(2, rows=17, device="cuda")
+    plain, graphed = (new_model(config, train, "cuda") for _ in range(2))
+    step, name = choose_step(graphed, train)
+    assert name == f"step captured as a CUDA graph, {train.optimizer}"
+    np.testing.assert_allclose(losses(step, data), losses(PlainStep(plain, train), data), rtol=1e-4)
+    assert_same_weights(plain, graphed, atol=1e-4)
+
+
+@on_gpu
+@pytest.mark.parametrize("optimizer", ["adam", "lazy-adam"])
+def test_a_large_batch_is_captured_too(optimizer):
+    train = TrainConfig(optimizer=optimizer)
+    data = batches(6, rows=8_192, device="cuda")
+    plain, graphed = (new_model(SMALL, train, "cuda") for _ in range(2))
+    step, _ = choose_step(graphed, train)
+    np.testing.assert_allclose(losses(step, data), losses(PlainStep(plain, train), data), rtol=1e-4)
+    assert isinstance(step, CudaStep) and set(step._graphs) == {8_192}
+
+
+@on_gpu
+def test_captured_dropout_draws_the_plain_steps_masks():
+    train = TrainConfig(seed=7)
+    data = batches(8, device="cuda")
+    plain, graphed = (new_model(DROPOUT, train, "cuda") for _ in range(2))
+    step, _ = choose_step(graphed, train)
+    np.testing.assert_allclose(losses(step, data), losses(PlainStep(plain, train), data), rtol=1e-4)
+    again, _ = choose_step(new_model(DROPOUT, train, "cuda"), train)
+    torch.rand(5, device="cuda")
+    first = again(*data[0], epoch=1, index=0).logits.clone()
+    other, _ = choose_step(new_model(DROPOUT, train, "cuda"), train)
+    assert torch.equal(other(*data[0], epoch=1, index=0).logits, first)
+    third, _ = choose_step(new_model(DROPOUT, train, "cuda"), train)
+    assert not torch.equal(third(*data[0], epoch=1, index=1).logits, first)
+
+
+@on_gpu
+@pytest.mark.parametrize("optimizer", ["adam", "lazy-adam"])
+def test_the_same_seed_gives_the_same_curve_to_the_last_digit(optimizer, dataset, tmp_path):
+    config = TrainConfig(epochs=3, batch_size=256, device="cuda", optimizer=optimizer)
+    runs = []
+    for name in ("one", "two"):
+        events: list[Event] = []
+        loop.train(dataset, DROPOUT, config, out=tmp_path / name, on_event=events.append)
+        assert isinstance(events[0], Started)
+        assert events[0].step == f"step captured as a CUDA graph, {optimizer}"
+        runs.append([(e.train, e.validation) for e in events if isinstance(e, Epoch)])
+    assert runs[0] == runs[1]
+    assert runs[0][-1][0].loss < runs[0][0][0].loss
+
+
+@on_gpu
+def test_bfloat16_is_named_and_close_to_float32():
+    train = TrainConfig(mlp_precision="bfloat16")
+    data = batches(20, device="cuda")
+    plain, rounded = (new_model(SMALL, train, "cuda") for _ in range(2))
+    step, name = choose_step(rounded, train)
+    assert name == "step captured as a CUDA graph, adam, network in bfloat16"
+    np.testing.assert_allclose(losses(step, data), losses(PlainStep(plain, train), data), rtol=0.02)
+
+
+@on_gpu
+def test_a_step_waits_for_nothing():
+    train = TrainConfig()
+    step, _ = choose_step(new_model(DROPOUT, train, "cuda"), train)
+    data, figures = batches(10, device="cuda"), RunningFigures()
+    losses(step, data[:1])
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for index, (ids, labels) in enumerate(data):
+            result = step(ids, labels, 2, index)
+            figures.add(result.loss, result.logits, labels)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert figures.metrics().rows == 640
+
+
+@on_gpu
+def test_a_dropped_step_gives_its_memory_back():
+    before = torch.cuda.memory_allocated()
+    train = TrainConfig()
+    model = new_model(SMALL, train, "cuda")
+    step, _ = choose_step(model, train)
+    losses(step, batches(2, device="cuda"))
+    del step, model
+    assert torch.cuda.memory_allocated() - before < 100_000_000  # cuBLAS keeps its workspace.
+    torch.cuda.empty_cache()
+
+
+@on_gpu
+def test_after_a_failed_recording_the_device_is_as_before():
+    recorder = CudaRecorder(torch.device("cuda"))
+    values = torch.ones(1_000, device="cuda")
+    stream = torch.cuda.current_stream()
+
+    def reads_back() -> Outputs:
+        return (torch.dropout(values, 0.5, True) * values.sum().item(),)
+
+    with pytest.raises(CaptureFailed):
+        recorder.record(reads_back)
+    assert torch.cuda.current_stream() == stream
+    assert 0 < float(torch.dropout(values, 0.5, True).mean()) < 2
+    replay = recorder.record(lambda: (torch.dropout(values, 0.5, True),))
+    recorder.generator.manual_seed(3)
+    first = replay()[0].clone()
+    recorder.generator.manual_seed(3)
+    assert torch.equal(replay()[0], first)
+
+
+@on_gpu
+def test_memory_that_runs_out_in_a_recording_is_told_as_such(memory_limit):
+    recorder = CudaRecorder(torch.device("cuda"))
+    memory_limit(100_000_000)
+    with pytest.raises(torch.OutOfMemoryError):
+        recorder.record(lambda: (torch.zeros(100_000_000, device="cuda"),))
+    (zeros,) = recorder.record(lambda: (torch.zeros(1_000, device="cuda"),))()
+    assert float(zeros.sum()) == 0
+
+
+@on_gpu
+def test_a_model_too_large_for_the_gpu_names_what_to_lower_and_the_next_one_trains(
+    dataset, tmp_path, memory_limit
+):
+    memory_limit(60_000_000)
+    wide = ModelConfig(num_factors=64, mlp_dims=(4_096, 4_096))
+    config = TrainConfig(epochs=1, device="cuda")
+    with pytest.raises(LimitError, match="Lower the batch size, the factor size or the MLP dims"):
+        loop.train(dataset, wide, config, out=tmp_path / "wide")
+    run = loop.train(dataset, SMALL, config, out=tmp_path / "small")
+    assert run.result.epochs == 1
