@@ -1,11 +1,15 @@
 """/proc/self/status to the memory a process takes, in bytes: now, and at its peak."""
 
+import multiprocessing
 import threading
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 MIB = 1 << 20
+Result = TypeVar("Result")
 
 
 def status(name: str) -> int:
@@ -51,3 +55,10 @@ class AnonymousPeak:
     def _watch(self) -> None:
         while not self._ended.wait(self._seconds_between):
             self.look()
+
+
+def in_own_process(work: Callable[..., Result], *arguments: Any) -> Result:
+    """Call a function of a module in a new process, so that no memory is there before it."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(work, *arguments).result()

@@ -87,14 +87,7 @@ def step_alone(
     training: PlainTraining, part: Part, batch_size: int, device: torch.device
 ) -> Iterator[int]:
     """The step on batches that are ready; yields the rows of each step."""
-    order = np.random.default_rng(0).permutation(len(part))
-    batches = [
-        (
-            torch.from_numpy(part.ids[rows].astype(np.int64)).to(device),
-            torch.from_numpy(part.labels[rows]).to(device),
-        )
-        for rows in ready_batches(order, batch_size)
-    ]
+    batches = [(ids.long(), labels) for ids, labels in ready_batches(part, batch_size, device)]
     for _ in repeat(None):
         for ids, labels in batches:
             training.step(ids, labels)
@@ -105,7 +98,18 @@ READY_BATCHES = 32
 """At most so many batches are held ready for the steps alone."""
 
 
-def ready_batches(order: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    """The first whole batches of an order of rows; one smaller batch if there is no whole one."""
-    count = min(READY_BATCHES, len(order) // batch_size)
-    return [order[i * batch_size :][:batch_size] for i in range(max(count, 1))]
+def ready_batches(part: Part, batch_size: int, device: torch.device) -> list[tuple[Tensor, Tensor]]:
+    """Some whole batches of rows in any order, int32[B, F] and float32[B], on the device.
+
+    One smaller batch where the part has no whole one.
+    """
+    order = np.random.default_rng(0).permutation(len(part))
+    count = max(1, min(READY_BATCHES, len(order) // batch_size))
+    chosen = [order[i * batch_size :][:batch_size] for i in range(count)]
+    return [
+        (
+            torch.from_numpy(part.ids[rows]).to(device),
+            torch.from_numpy(part.labels[rows]).to(device),
+        )
+        for rows in chosen
+    ]

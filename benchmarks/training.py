@@ -123,9 +123,7 @@ class WholeTraining:
 def _our_steps_alone(scenario: Scenario, step: Step) -> Iterator[int]:
     """Our step on batches that are ready on the device."""
     part = scenario.dataset.parts["train"]
-    rows = Rows(part, scenario.device)
-    order = np.random.default_rng(0).permutation(len(part))
-    batches = [rows.take(b) for b in plain.ready_batches(order, scenario.batch_size)]
+    batches = plain.ready_batches(part, scenario.batch_size, scenario.device)
     for epoch in count(1):
         for index, (ids, labels) in enumerate(batches):
             step(ids, labels, epoch, index)
@@ -251,9 +249,8 @@ def measure(
 def memory_floors(scenario: Scenario, bandwidth: float) -> dict[str, float]:
     """Examples a second if only memory traffic took time, for each optimizer."""
     part = scenario.dataset.parts["train"]
-    order = np.random.default_rng(0).permutation(len(part))
-    batches = plain.ready_batches(order, scenario.batch_size)[:8]
-    touched = float(np.mean([len(np.unique(part.ids[batch])) for batch in batches]))
+    batches = plain.ready_batches(part, scenario.batch_size, torch.device("cpu"))[:8]
+    touched = float(np.mean([len(np.unique(ids)) for ids, _ in batches]))
     rates = {}
     for key, updated in (
         ("memory_floor", float(scenario.dataset.vocabulary.num_features)),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import criteo, floors, memory, plain, report, shapes, training
+from benchmarks import criteo, floors, ingest, memory, plain, report, scale, shapes, training
 from deepfm import evaluation
 from deepfm.config import TrainConfig
 from deepfm.data.dataset import Dataset, prepare
@@ -234,3 +234,38 @@ def test_anonymous_peak_sees_memory_that_is_gone() -> None:
         peak.look()
         del block
     assert peak.bytes - before > 60 * memory.MIB
+
+
+def test_plain_loader_encodes_as_prepare_does(tmp_path: Path) -> None:
+    path = ingest.text_file(tmp_path, 1_000)
+    loader = ingest.PlainLoader(path, 39, min_threshold=3)
+    dataset = prepare(
+        path,
+        out=tmp_path / "out",
+        schema=ingest.all_categorical(),
+        min_count=3,
+        validation=0.0,
+    )
+    train = dataset.parts["train"]
+    assert (loader.encoded() == train.ids).all()
+    assert (np.array(loader.labels) == train.labels).all()
+    assert sum(loader.field_dims) == dataset.vocabulary.num_features
+
+
+def test_readings_tell_rows_features_and_memory(tmp_path: Path) -> None:
+    files = dict.fromkeys(("all", "quarter", "plain"), ingest.text_file(tmp_path, 200))
+    found = ingest.measure(files, 1, "plain,ours_categorical")
+    plain_reading, ours = (readings[0] for readings in found.values())
+    assert plain_reading.rows == ours.rows == 200
+    assert plain_reading.features == ours.features
+    assert all(reading.anonymous >= reading.before > 0 for reading in (plain_reading, ours))
+    assert list(ingest.ratios(found)) == ["ours, every column categorical ÷ plain loader"]
+    assert len(ingest.table(found).splitlines()) == 4
+
+
+def test_scale_tells_memory_and_rates_of_one_training(encoded: Dataset) -> None:
+    config = TrainConfig(epochs=1, batch_size=500, optimizer="lazy-adam", device="cpu")
+    outcome = scale.run(encoded, config, imported=memory.status("RssAnon"))
+    assert (outcome.rows, outcome.test_rows) == (ROWS, TEST_ROWS)
+    assert outcome.training > 0 and outcome.rows_scored_per_second > 0
+    assert "own memory, peak of the run, MiB" in scale.table(outcome)
