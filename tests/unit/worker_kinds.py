@@ -55,6 +55,8 @@ def train(run: RunRow, context: Context) -> dict[str, Any]:
         raise {"data": DataError, "memory": MemoryError, "bug": ZeroDivisionError}[model["error"]](
             "the cause"
         )
+    if "mark" in model:
+        Path(model["mark"]).write_text(str(context.gpu))
     for number in range(model.get("points", 1)):
         context.report(point(number))
     if "signal" in model:
@@ -127,11 +129,17 @@ TABLE = replace(
 
 
 def serve(
-    home: str, *, idle: float = 0.0, stillborn: bool = False, minute: float = 60.0, **settings: Any
+    home: str,
+    *,
+    idle: float = 0.0,
+    stillborn: bool = False,
+    minute: float = 60.0,
+    gpus: int = 0,
+    **settings: Any,
 ) -> None:
     """A worker that can do all of this, whose minutes may be short."""
     supervisor.MINUTE = minute  # type: ignore[misc]
     table = TABLE
     if stillborn:
         table = replace(TABLE, warm_ups=dict.fromkeys(TABLE.warm_ups, f"{HERE}:die_early"))
-    run_worker(home, exit_when_idle=idle, settings=Settings(**settings), table=table)
+    run_worker(home, exit_when_idle=idle, settings=Settings(**settings), table=table, gpus=gpus)

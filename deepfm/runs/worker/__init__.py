@@ -9,6 +9,7 @@ each piece to a child process that does it, reports to the store itself, and exi
     child.py        the child's life: warm up, wait, do one piece of work, say how it ended
     jobs.py         what the work is: a call of the library for each kind
     table.py        kinds of work to those functions, by name
+    gpus.py         how many GPUs there are: each trains one run at a time
     link.py         between the work and the store, on a thread of the child's
     lock.py         file locks: who is alive is known by a lock, never by a clock
     words.py        how a process ended, in words

@@ -16,6 +16,7 @@ from deepfm.errors import Cancelled, DeepFMError
 from deepfm.events import Event, Failed, Progress
 from deepfm.runs.store import JobRow, RunRow, Store
 from deepfm.runs.worker import words
+from deepfm.runs.worker.gpus import gpu_of
 from deepfm.runs.worker.link import Link
 from deepfm.runs.worker.lock import FileLock
 from deepfm.runs.worker.service import log_file
@@ -145,7 +146,7 @@ def _train(
 
     link = Link(worker, write, wanted=lambda: store.stop_requested(run.id))
     signal.signal(signal.SIGTERM, lambda *_: link.stop("worker"))
-    outcome = _outcome(spec, TRAIN, run, link)
+    outcome = _outcome(spec, TRAIN, run, link, gpu_of(assignment.slot))
 
     def end(events: Sequence[Event]) -> None:
         last = [Failed(outcome.message)] if outcome.state == "failed" else []
@@ -182,9 +183,9 @@ def _do_job(
     link.end(end)
 
 
-def _outcome(spec: ChildSpec, kind: str, row: RunRow | JobRow, link: Link) -> Outcome:
+def _outcome(spec: ChildSpec, kind: str, row: RunRow | JobRow, link: Link, gpu: int = 0) -> Outcome:
     """Do the work; every way it can end, in words."""
-    context = Context(spec.home, spec.settings, link.report, link.stopping)
+    context = Context(spec.home, spec.settings, link.report, link.stopping, gpu)
     subject = row if isinstance(row, RunRow) else row.payload
     try:
         result = load(spec.table, kind)(subject, context)

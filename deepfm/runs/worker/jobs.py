@@ -26,6 +26,7 @@ def train(run: RunRow, context: Context) -> dict[str, Any]:
     from deepfm.data.dataset import open_dataset
     from deepfm.training.loop import train as train_model
 
+    _use_gpu(context.gpu)
     dataset = open_dataset(run.dataset_folder)
     trained = train_model(
         dataset,
@@ -163,6 +164,14 @@ def _place(dataset: "Dataset", listener: _Listener) -> dict[str, Any]:
         "name": dataset.name,
         "notices": listener.notices,
     }
+
+
+def _use_gpu(number: int) -> None:
+    """Make one of several GPUs the one that "cuda" names. (The spare warmed up on the first.)"""
+    if number:
+        import torch
+
+        torch.cuda.set_device(number)
 
 
 def _cores() -> int:

@@ -20,6 +20,7 @@ from deepfm.events import Failed
 from deepfm.runs.store import Store
 from deepfm.runs.worker import words
 from deepfm.runs.worker.child import Assignment, ChildSpec, set_up_log, slot_lock
+from deepfm.runs.worker.gpus import gpu_count, training_slots
 from deepfm.runs.worker.lanes import Child, Lane
 from deepfm.runs.worker.link import BUSY_SECONDS, REFUSED
 from deepfm.runs.worker.lock import FileLock, holder, is_held
@@ -62,11 +63,13 @@ def run_worker(
     exit_when_idle: float = 0.0,
     settings: Settings | None = None,
     table: WorkTable = WORK,
+    gpus: int | None = None,
 ) -> None:
     """Serve a home folder until SIGTERM or Ctrl-C, or until nothing was to do for so long.
 
     exit_when_idle   minutes with nothing to do and no app open; 0 stays for ever
     table            the functions that do the work
+    gpus             how many there are: each trains one run at a time; None counts them
     Raises StoreError where another worker serves this home, or the store cannot be used.
     """
     home = Path(home).expanduser().resolve()
@@ -78,8 +81,10 @@ def run_worker(
             raise StoreError(f"Another worker (process {holder(lock.path)}) serves {home} already.")
         try:
             _set_up_log(home)
+            slots = training_slots(gpu_count() if gpus is None else gpus)
             with Store.open(home, settings=settings) as store:
-                again = _Supervisor(store, settings, table, exit_when_idle * MINUTE).serve()
+                idle_seconds = exit_when_idle * MINUTE
+                again = _Supervisor(store, settings, table, slots, idle_seconds).serve()
         finally:
             lock.release()
         # Something may have been queued between the last look and the release, by an app that
@@ -100,7 +105,12 @@ class _Supervisor:
     """One worker's loop, while it holds the lock."""
 
     def __init__(
-        self, store: Store, settings: Settings, table: WorkTable, idle_seconds: float
+        self,
+        store: Store,
+        settings: Settings,
+        table: WorkTable,
+        training_slots: tuple[str, ...],
+        idle_seconds: float,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -108,7 +118,7 @@ class _Supervisor:
         self._idle_seconds = idle_seconds
         self._name = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._training = Lane(
-            ChildSpec(store.home, "training", table, settings), ("training-0",), spare_delay=2.0
+            ChildSpec(store.home, "training", table, settings), training_slots, spare_delay=2.0
         )
         self._short = Lane(
             ChildSpec(store.home, "short", table, settings),
@@ -163,11 +173,11 @@ class _Supervisor:
     # --- what is queued -------------------------------------------------------------------
 
     def _claim(self) -> None:
-        while self._training.warm() and self._training.free_slots():
+        while self._training.warm() and (free := self._training.free_slots()):
             run = self._store.claim_run(self._name)
             if run is None:
                 break
-            self._employ(self._training, run.id, "training-0")
+            self._employ(self._training, run.id, free[0])
         while self._short.warm() and (free := self._short.free_slots()):
             kinds = self._table.quick if free == [QUICK_SLOT] else None
             job = self._store.claim_job(self._name, kinds)

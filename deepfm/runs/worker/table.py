@@ -22,12 +22,14 @@ class Context:
 
     report     called with each event, from any thread
     stopping   whether it should stop: cheap, ask it often
+    gpu        the number of the GPU that a training has to itself, where there are several
     """
 
     home: Path
     settings: Settings
     report: Callable[[Event], None]
     stopping: Callable[[], bool]
+    gpu: int = 0
 
 
 @dataclass(frozen=True)
