@@ -56,6 +56,10 @@ class CudaReplay:
         return self._outputs
 
 
+_failed: list[torch.cuda.CUDAGraph] = []
+"""Graphs, empty, whose capture failed: torch's allocator may keep asking them what is theirs."""
+
+
 class CudaRecorder:
     """Records on a stream of its own, as recording must.
 
@@ -111,10 +115,18 @@ class CudaRecorder:
         return None if self._first is None else self._first()
 
     def _clean_up(self, graph: torch.cuda.CUDAGraph) -> None:
-        """Leave neither memory nor a generator behind that believes it is being recorded."""
+        """Leave neither memory nor a generator behind that believes it is being recorded.
+
+        A recording that ends in order puts the generator right. Where none can be made, no graph
+        depends on the generator's state, and a copy of it, which is not recorded, takes its place.
+        """
         graph.reset()
-        self.generator.graphsafe_set_state(self.generator.clone_state())
+        _failed.append(graph)
         torch.cuda.empty_cache()
+        try:
+            self._capture(torch.cuda.CUDAGraph(), lambda: (torch.zeros(1, device=self.device),))
+        except RuntimeError:
+            self.generator.graphsafe_set_state(self.generator.clone_state())
 
 
 def _reason(error: BaseException) -> Exception:

@@ -95,8 +95,14 @@ class CudaCarrier:
 
     def send(self, ids: Tensor, labels: Tensor) -> "CudaParcel":
         """Begin to copy; returns at once."""
+        # The memory is the current stream's, which may still use what lay there before. Of its
+        # work only that of two batches ago and earlier is queued yet, so the copy runs beside
+        # the steps that come between.
+        there = tuple(torch.empty_like(part, device=self._device) for part in (ids, labels))
+        self._stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(self._stream):
-            there = tuple(part.to(self._device, non_blocking=True) for part in (ids, labels))
+            for part, target in zip((ids, labels), there, strict=True):
+                target.copy_(part, non_blocking=True)
             done = torch.cuda.Event()
             done.record(self._stream)
         return CudaParcel((there[0], there[1]), done)
@@ -115,9 +121,5 @@ class CudaParcel:
 
     def receive(self) -> tuple[Tensor, Tensor]:
         """The batch on the device; what the current stream does from here on waits for it."""
-        current = torch.cuda.current_stream(self._batch[0].device)
-        current.wait_event(self._done)
-        for part in self._batch:
-            # Its memory belongs to the copying stream, which must not use it again too soon.
-            part.record_stream(current)
+        torch.cuda.current_stream(self._batch[0].device).wait_event(self._done)
         return self._batch
