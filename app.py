@@ -13,6 +13,7 @@ from starlette.staticfiles import StaticFiles
 from deepfm import __version__
 from deepfm.config import Settings
 from deepfm.runs.worker import keep_worker
+from deepfm.ui.late import drop_late_reruns
 from deepfm.ui.upload import upload_routes
 
 
@@ -24,6 +25,7 @@ async def health(_: Request) -> JSONResponse:
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[dict[str, object]]:
     """Starts the worker, so that it is warm before the first click; it outlives the server."""
+    drop_late_reruns()
     with keep_worker(Settings.from_environment().home_folder):
         yield {}
 

@@ -19,13 +19,19 @@ ICON: Final = str(_ASSETS / "icon.svg")
 _STYLE: Final = Path(__file__).parent / "frame.css"
 
 
+BUSY_SECONDS: Final = 1.0
+IDLE_SECONDS: Final = 5.0
+"""How often the chip looks: seldom while nothing runs, for it is on every page of everyone."""
+
+
 def show(page: links.PageInfo) -> None:
     """The context row says what is looked at; the chip, out of the flow, what is running."""
     st.logo(ICON)
     try:
         with st.container(key="aside"):
             st.html(_STYLE)
-            running_chip()
+            every = BUSY_SECONDS if running() else IDLE_SECONDS
+            st.fragment(running_chip, run_every=every)()
         state.remember_run()
         if page.context == "run":
             _choose_run()
@@ -118,7 +124,6 @@ def _running_job(job: "JobRow") -> Running:
     return Running(f"{words} · {done:.0%}", done, "data", {})
 
 
-@st.fragment(run_every=1.0)
 def running_chip() -> None:
     """One small chip with the progress of what is running, on every page."""
     with st.container(key="chip", horizontal=True, width="content", vertical_alignment="center"):

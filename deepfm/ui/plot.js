@@ -123,12 +123,33 @@ async function drawOnce(state, Plotly) {
     },
   };
   delete layout.title;
+  keepZoom(state, layout);
   const config = { ...CONFIG, ...state.config };
   // Only a change of the figure moves its bars; a new theme or width is drawn at once.
   if (!state.shown || state.drawnText === state.text) delete layout.transition;
   await react(state, Plotly, figure.data, layout, config);
   state.shown = shown;
   state.drawnText = state.text;
+}
+
+// Plotly drops a zoom by hand when the figure asks for another range; a person's zoom wins.
+function keepZoom(state, layout) {
+  if (state.revision !== layout.uirevision) state.zoomed = {};
+  state.revision = layout.uirevision;
+  for (const [axis, range] of Object.entries(state.zoomed)) {
+    layout[axis] = { ...layout[axis], range, autorange: false };
+  }
+}
+
+function noteZoom(state, change) {
+  for (const [name, value] of Object.entries(change)) {
+    const [axis, what] = name.split('.');
+    if (!/^[xy]axis\d*$/.test(axis)) continue;
+    if (state.resetting || what === 'autorange') delete state.zoomed[axis];
+    else if (what === 'range') state.zoomed[axis] = value.slice();
+    else if (what === 'range[0]') state.zoomed[axis] = [value, change[`${axis}.range[1]`]];
+  }
+  state.resetting = false;
 }
 
 async function react(state, Plotly, data, layout, config) {
@@ -144,6 +165,9 @@ async function react(state, Plotly, data, layout, config) {
   if (!state.listening) {
     state.listening = true;
     state.chart.on('plotly_click', (event) => report(state, event));
+    state.chart.on('plotly_relayout', (change) => noteZoom(state, change));
+    // Comes before the relayout that goes back to the figure's own ranges.
+    state.chart.on('plotly_doubleclick', () => { state.resetting = true; });
   }
 }
 
@@ -229,7 +253,7 @@ function setSlider(state, slider) {
 function open(root) {
   const find = (name) => root.querySelector(`.dfm-${name}`);
   const state = {
-    root, frame: -1, heading: find('heading'), chart: find('chart'),
+    root, frame: -1, zoomed: {}, heading: find('heading'), chart: find('chart'),
     failure: find('failure'), control: find('control'), label: find('label'),
     range: find('range'), readout: find('readout'), play: find('play'), caption: find('caption'),
   };

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from streamlit.proto.ClientState_pb2 import ClientState
+from streamlit.runtime.app_session import AppSession
 from streamlit.testing.v1 import AppTest
 
 from deepfm.config import ModelConfig, TrainConfig
@@ -11,6 +13,7 @@ from deepfm.errors import DeepFMError
 from deepfm.events import Progress
 from deepfm.runs.store import Store
 from deepfm.ui import frame, links, state
+from deepfm.ui.late import drop_late_reruns
 from deepfm.ui.plot import csv_text
 from deepfm.ui.text import plain
 from tests.unit.run_folders import write_run
@@ -127,3 +130,25 @@ def test_text_is_escaped_so_that_no_sign_of_markdown_is_left(text):
 
 def test_text_of_many_lines_becomes_one():
     assert "\n" not in plain("a\n\n# b")
+
+
+class _Asked:
+    """A session that notes the reruns it was asked for."""
+
+    page_script_hash = "train"
+
+    def __init__(self) -> None:
+        self.asked: list[ClientState | None] = []
+
+
+def test_a_rerun_for_the_page_before_is_dropped(monkeypatch):
+    """A fragment's timer may still fire for a page that the server has left."""
+    monkeypatch.setattr(AppSession, "request_rerun", lambda s, state: s.asked.append(state))
+    drop_late_reruns()
+    late = ClientState(fragment_id="chip", page_script_hash="start")
+    timely = ClientState(fragment_id="chip", page_script_hash="train")
+    moved = ClientState(page_script_hash="start")
+    session = _Asked()
+    for asked in (late, timely, moved, None):
+        AppSession.request_rerun(session, asked)
+    assert session.asked == [timely, moved, None]
