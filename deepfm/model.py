@@ -92,6 +92,7 @@ class DeepFM(nn.Module):
         super().__init__()
         num_features, num_fields = sum(field_dims), len(field_dims)
         self.config = config
+        self.field_dims = field_dims
         self.linear = LinearTerm(num_features, sparse) if "linear" in config.terms else None
         self.factors = self.deep_factors = self.deep = None
         pairwise, deep = "pairwise" in config.terms, "deep" in config.terms

@@ -76,7 +76,8 @@ def train(
     check_free(folder)
     with _memory_errors_in_words():
         session = _Session(dataset, model_config, train_config, pinned, on_event, should_stop)
-        session.run()
+        with contextlib.closing(session.step):
+            session.run()
         return session.save(folder)
 
 
@@ -134,6 +135,7 @@ class _Session:
             encode_pinned(self.pinned, encode, len(self.dataset.fields)),
             _sample(self.dataset.parts.get("validation")),
             self.report,
+            self.step.settle,
         )
 
     def run(self) -> None:
@@ -195,6 +197,7 @@ class _Session:
                 f"The training diverged in epoch {epoch}: the loss is no longer a number. "
                 f"Lower the learning rate (it is {self.config.learning_rate:g}) and train again."
             )
+        self.step.settle()
         validation, test = self._metrics("validation"), self._metrics("test")
         best = self._is_best(validation)
         if best:

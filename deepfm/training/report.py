@@ -101,8 +101,10 @@ class Observer:
         pinned: NDArray[np.int32],
         sample: tuple[NDArray[np.int32], NDArray[np.float32]] | None,
         on_event: Callable[[Event], None],
+        settle: Callable[[NDArray[np.int32]], None],
     ) -> None:
         self._model = model
+        self._settle = settle
         self._device = device
         self._reference = reference
         self._pinned = pinned
@@ -152,11 +154,14 @@ class Observer:
             return None
         self._last_sample = now
         ids, labels = self._sample
+        self._settle(ids)
         return evaluation.metrics_of(labels, score(self._model, ids, self._device).logit)
 
     def look(self) -> tuple[TermMoments, tuple[tuple[float, float, float], ...]]:
         """Moments of the terms over the reference, and the raw terms of the pinned impressions."""
-        terms = score(self._model, np.concatenate((self._reference, self._pinned)), self._device)
+        looked_at = np.concatenate((self._reference, self._pinned))
+        self._settle(looked_at)
+        terms = score(self._model, looked_at, self._device)
         rows = len(self._reference)
         pinned = np.stack(list(terms[rows:]), axis=1) if len(self._pinned) else ()
         return (

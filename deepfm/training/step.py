@@ -1,9 +1,12 @@
 """One batch to one moved model: the plain optimisation step, and which step a run uses."""
 
 import hashlib
-from typing import NamedTuple, Protocol
+from abc import ABC, abstractmethod
+from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -20,13 +23,25 @@ class StepResult(NamedTuple):
     """Sum over the batch of the BCE with logits, without penalties: a scalar."""
 
 
-class Step(Protocol):
-    """Moves the model by one batch. ids int32[B, F], labels float32[B], on the model's device."""
+class Step(ABC):
+    """Moves the model by one batch."""
 
-    def __call__(self, ids: Tensor, labels: Tensor, epoch: int, index: int) -> StepResult: ...
+    @abstractmethod
+    def __call__(self, ids: Tensor, labels: Tensor, epoch: int, index: int) -> StepResult:
+        """ids int32[B, F], labels float32[B], on the model's device; epoch and index seed it."""
+
+    def settle(self, ids: NDArray[np.int32] | None = None) -> None:
+        """Finish what was put off for some impressions int32[N, F] or, without ids, for all:
+        to be called before the model is read. Most steps put nothing off.
+        """
+        return
+
+    def close(self) -> None:
+        """Give back what the step holds beside the model."""
+        return
 
 
-class PlainStep:
+class PlainStep(Step):
     """Autograd and torch's Adam: the reference that any faster step must follow."""
 
     def __init__(self, model: DeepFM, config: TrainConfig) -> None:
@@ -76,7 +91,13 @@ def choose_step(model: DeepFM, config: TrainConfig) -> tuple[Step, str]:
         from deepfm.training import cuda
 
         return cuda.choose(model, config)
-    return PlainStep(model, config), f"plain PyTorch step, {config.optimizer}"
+    try:
+        from deepfm.training.cpu_step import CpuStep
+    except ImportError as error:
+        name = f"plain PyTorch step ({error.name} is not installed), {config.optimizer}"
+        return PlainStep(model, config), name
+    step = CpuStep(model, config)
+    return step, f"compiled CPU step, {config.optimizer}, tables {step.update}"
 
 
 def mixed_seed(seed: int, *position: int) -> int:

@@ -20,7 +20,7 @@ from deepfm.trained import open_run
 from deepfm.training.loop import train
 from deepfm.training.notices import branch_notices, curve_notice
 from deepfm.training.rows import Rows
-from deepfm.training.step import StepResult
+from deepfm.training.step import Step, StepResult
 
 SMALL = ModelConfig(num_factors=4, mlp_dims=(8,))
 PINNED = [{"site": "s1", "ad": "a2", "hour": "h3"}, {"site": "never", "ad": "a0", "hour": "h0"}]
@@ -282,11 +282,12 @@ def test_a_model_larger_than_memory_is_refused_before_it_is_made(dataset, tmp_pa
 
 
 def test_a_diverged_training_says_so(dataset, tmp_path, monkeypatch):
-    def diverged(ids: torch.Tensor, labels: torch.Tensor, epoch: int, index: int) -> StepResult:
-        loss = torch.tensor(float("nan") if epoch == 2 else 1.0)
-        return StepResult(torch.zeros(len(labels)), loss)
+    class Diverging(Step):
+        def __call__(self, ids, labels, epoch, index):
+            loss = torch.tensor(float("nan") if epoch == 2 else 1.0)
+            return StepResult(torch.zeros(len(labels)), loss)
 
-    monkeypatch.setattr("deepfm.training.loop.choose_step", lambda m, c: (diverged, "diverged"))
+    monkeypatch.setattr("deepfm.training.loop.choose_step", lambda m, c: (Diverging(), "test"))
     with pytest.raises(RunError, match=r"diverged in epoch 2.*Lower the learning rate"):
         train(dataset, SMALL, TrainConfig(epochs=3), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -21,7 +21,7 @@ REHEARSAL_ROWS: Final = 1_024
 _log = logging.getLogger(__name__)
 
 
-class CudaStep:
+class CudaStep(Step):
     """The plain step's equations, recorded once for each batch size and then replayed.
 
     Dropout masks are those that the plain step draws on the same GPU: a pure function of (seed,

@@ -1,0 +1,257 @@
+"""A model's weights to the arrays that the CPU step works in, and back as views."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from deepfm.model import DeepFM
+from deepfm.training import cpu_kernels as kernels
+from deepfm.training.cpu_kernels import ABSENT, AdamConstants, Columns
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """All embedding tables side by side, float32[V, S], with what Adam keeps of each number.
+
+    offsets   int[F + 1]   where each field's rows begin
+    stamp     int64[V]     the step in which a row was last found in a batch
+    last      int64[V]     the last step that a row has had
+    """
+
+    weights: Floats
+    gradient: Floats
+    mean: Floats
+    square: Floats
+    columns: Columns
+    offsets: NDArray[np.int64]
+    stamp: NDArray[np.int64]
+    last: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, model: DeepFM) -> Self:
+        """Move the model's tables into one array; its embeddings become views of it."""
+        width = sum(table.embedding_dim for table in model.tables())
+        weights = torch.empty(sum(model.field_dims), width)
+        places, start = {}, 0
+        for table in model.tables():
+            place = weights[:, start : start + table.embedding_dim]
+            place.copy_(table.weight.data)
+            table.weight.data = place
+            places[id(table)] = start
+            start += table.embedding_dim
+        array = weights.numpy()
+        return cls(
+            array,
+            np.zeros_like(array),
+            np.zeros_like(array),
+            np.zeros_like(array),
+            _columns(model, places),
+            np.cumsum((0, *model.field_dims), dtype=np.int64),
+            np.zeros(len(array), np.int64),
+            np.zeros(len(array), np.int64),
+        )
+
+    def flat(self, first_field: int, last_field: int) -> tuple[Floats, Floats, Floats, Floats]:
+        """Weights, gradient, mean and square of some fields' rows as flat views."""
+        rows = slice(self.offsets[first_field], self.offsets[last_field])
+        arrays = (self.weights, self.gradient, self.mean, self.square)
+        weights, gradient, mean, square = (array[rows].reshape(-1) for array in arrays)
+        return weights, gradient, mean, square
+
+
+def _columns(model: DeepFM, places: dict[int, int]) -> Columns:
+    terms = model.config.terms
+    deep_table = model.deep_factors if model.deep_factors is not None else model.factors
+    return Columns(
+        linear=places[id(model.linear.table)] if model.linear is not None else ABSENT,
+        pairwise=places[id(model.factors)] if "pairwise" in terms else ABSENT,
+        deep=places[id(deep_table)] if "deep" in terms else ABSENT,
+        factors=model.config.num_factors if terms != ("linear",) else 0,
+    )
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One linear layer: views of the flat arrays. weight [out, in], bias [out].
+
+    gradients   (weight, bias) of each part of the batch
+    """
+
+    weight: Tensor
+    bias: Tensor
+    gradients: tuple[tuple[Tensor, Tensor], ...]
+
+
+class Network:
+    """The network's layers and the linear term's a and b, all in one flat array.
+
+    weights, mean, square   float32[n]
+    gradients               float32[parts, n], one row for each part of the batch
+    """
+
+    def __init__(self, model: DeepFM, parts: int) -> None:
+        owned = [] if model.linear is None else list(model.linear.output.parameters())
+        linears = [] if model.deep is None else model.deep.linears()
+        owned += [weight for linear in linears for weight in linear.parameters()]
+        flat = torch.cat([weight.data.reshape(-1) for weight in owned])
+        gradients = torch.zeros(parts, len(flat))
+        self.weights, self.gradients = flat.numpy(), gradients.numpy()
+        self.mean, self.square = np.zeros_like(self.weights), np.zeros_like(self.weights)
+        self.layers: list[Layer] = []
+        self.drop_rates = _drop_rates(model)
+        self.is_tanh = model.config.activation == "tanh"
+        self._has_linear = model.linear is not None
+        self._lay_out(owned, linears, flat, gradients)
+
+    def _lay_out(
+        self,
+        owned: list[nn.Parameter],
+        linears: list[nn.Linear],
+        flat: Tensor,
+        gradients: Tensor,
+    ) -> None:
+        places: dict[int, slice] = {}
+        start = 0
+        for parameter in owned:
+            places[id(parameter)] = slice(start, start + parameter.numel())
+            parameter.data = flat[places[id(parameter)]].view(parameter.shape)
+            start += parameter.numel()
+        for linear in linears:
+            weight, bias = places[id(linear.weight)], places[id(linear.bias)]
+            self.layers.append(
+                Layer(
+                    linear.weight.data,
+                    linear.bias.data,
+                    tuple((row[weight].view(linear.weight.shape), row[bias]) for row in gradients),
+                )
+            )
+
+    @property
+    def depth(self) -> int:
+        """Linear layers; each but the first has an activation before it."""
+        return len(self.layers)
+
+    @property
+    def linear_scale(self) -> np.float32:
+        """a of the linear term; 0 without it."""
+        return self.weights[0] if self._has_linear else np.float32(0)
+
+    @property
+    def linear_bias(self) -> np.float32:
+        """b of the linear term; 0 without it."""
+        return self.weights[1] if self._has_linear else np.float32(0)
+
+    def forward(self, buffers: "Buffers", rows: slice, seeds: tuple[np.uint32, ...]) -> None:
+        """The deep term of some rows, from `embedded` to `deep`."""
+        for i, layer in enumerate(self.layers):
+            inputs = buffers.inputs[i][rows]
+            threshold, scale = _dropout(self.drop_rates[i])
+            if i:
+                kernels.activate(
+                    inputs.numpy(), rows.start, self.is_tanh, seeds[i], threshold, scale
+                )
+            elif threshold:
+                kernels.drop(inputs.numpy(), rows.start, seeds[i], threshold, scale)
+            torch.addmm(layer.bias, inputs, layer.weight.t(), out=buffers.inputs[i + 1][rows])
+
+    def backward(
+        self, buffers: "Buffers", rows: slice, seeds: tuple[np.uint32, ...], part: int
+    ) -> None:
+        """Gradients of the layers for some rows, and of `embedded` in `embedded_slopes`."""
+        for i in reversed(range(self.depth)):
+            layer, slopes = self.layers[i], buffers.slopes_of[i + 1][rows]
+            inputs, weight_gradient = buffers.inputs[i][rows], layer.gradients[part][0]
+            if i + 1 == self.depth:
+                torch.sum(slopes, dim=0, out=layer.gradients[part][1])
+            torch.mm(slopes.t(), inputs, out=weight_gradient)
+            torch.mm(slopes, layer.weight, out=buffers.slopes_of[i][rows])
+            threshold, scale = _dropout(self.drop_rates[i])
+            below = buffers.slopes_of[i][rows].numpy()
+            if i:
+                bias_gradient = self.layers[i - 1].gradients[part][1].numpy()
+                kernels.activate_backward(below, inputs.numpy(), self.is_tanh, scale, bias_gradient)
+            elif threshold:
+                kernels.drop(below, rows.start, seeds[0], threshold, scale)
+
+    def update(self, sums: NDArray[np.float64], constants: AdamConstants) -> None:
+        """Add up the parts' gradients, then Adam. sums float64[parts, 3], as loss_and_slope's."""
+        if self._has_linear:
+            self.gradients[:, 0], self.gradients[:, 1] = sums[:, 1], sums[:, 2]
+        total = self.gradients[0]
+        for other in self.gradients[1:]:
+            total += other
+        kernels.adam(self.weights, total, self.mean, self.square, constants)
+
+
+def _drop_rates(model: DeepFM) -> list[float]:
+    """Dropout on the input of each layer: the embeddings', then the hidden layers'."""
+    config = model.config
+    return [config.embedding_drop_rate, *(config.drop_rate for _ in config.mlp_dims)]
+
+
+def _dropout(rate: float) -> tuple[np.uint32, np.float32]:
+    """The hash below which an element is dropped, and the scale of those that are kept."""
+    return np.uint32(round(rate * 2**32)), np.float32(1 / (1 - rate))
+
+
+@dataclass(frozen=True)
+class Buffers:
+    """What a batch of B rows needs between gather and Adam; used again by the next one.
+
+    inputs      the input of each layer, float32[B, width]; the last is the deep term [B, 1]
+    slopes_of   d loss / d of the same, the last that of the logit
+    sums        float64[parts, 3], as loss_and_slope's
+    found       int64[B · fields] a part, and how many of it are used in counts
+    """
+
+    inputs: list[Tensor]
+    slopes_of: list[Tensor]
+    factor_sums: Floats
+    linear_sums: Floats
+    pairwise: Floats
+    deep: Floats
+    logits: Tensor
+    slopes: Tensor
+    sums: NDArray[np.float64]
+    found: list[NDArray[np.int64]]
+    counts: list[int]
+
+    def __len__(self) -> int:
+        return len(self.logits)
+
+    @property
+    def embedded(self) -> Tensor:
+        """What the network reads, float32[B, F·K]; empty without a network."""
+        return self.inputs[0]
+
+    @property
+    def embedded_slopes(self) -> Tensor:
+        """d loss / d embedded, float32[B, F·K]."""
+        return self.slopes_of[0]
+
+    @classmethod
+    def of(cls, rows: int, tables: Tables, network: Network, parts: int) -> Self:
+        """Room for a batch of this many rows."""
+        widths = [layer.weight.shape[1] for layer in network.layers]
+        slopes = torch.zeros(rows, 1)
+        inputs = [torch.zeros(rows, width) for width in (*widths, 1)]
+        fields = len(tables.offsets) - 1
+        return cls(
+            inputs=inputs,
+            slopes_of=[*(torch.zeros(rows, width) for width in widths), slopes],
+            factor_sums=np.zeros((rows, tables.columns.factors), np.float32),
+            linear_sums=np.zeros(rows, np.float32),
+            pairwise=np.zeros(rows, np.float32),
+            deep=inputs[-1].numpy()[:, 0],
+            logits=torch.zeros(rows),
+            slopes=slopes[:, 0],
+            sums=np.zeros((parts, 3)),
+            found=[np.zeros(rows * fields, np.int64) for _ in range(parts)],
+            counts=[0] * parts,
+        )

@@ -1,0 +1,226 @@
+"""One batch to one moved model on the CPU: the plain step's equations without autograd.
+
+The tables lie side by side in one array, a row a feature, so that a lookup touches one place; the
+model's own embeddings become views of it, and the network's weights views of one flat array. A
+few threads each take a share of the rows (forward, backward) and then a share of the fields
+(their gradients and Adam): no two ever write one place, and a feature sums its rows in their
+order. Matrix products are torch's; the loops between them are compiled (cpu_kernels.py).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deepfm.config import TrainConfig
+from deepfm.model import DeepFM
+from deepfm.training import cpu_kernels as kernels
+from deepfm.training.cpu_kernels import AdamConstants
+from deepfm.training.cpu_memory import Buffers, Network, Tables
+from deepfm.training.crew import Crew
+from deepfm.training.step import Step, StepResult, mixed_seed
+
+MOST_THREADS: Final = 4
+"""More threads than this wait for Python's lock longer than they compute."""
+LEAST_ROWS: Final = 64
+"""Rows that are worth a thread of their own."""
+DENSE_NUMBERS: Final = 1_000_000
+"""From this size of the tables on, exact Adam catches rows up instead of visiting all of them."""
+
+Update = Literal["dense", "catch-up", "lazy"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """ids int32[B, F], labels float32[B], and the seeds of dropout, one a layer's input."""
+
+    ids: NDArray[np.int32]
+    labels: NDArray[np.float32]
+    seeds: tuple[np.uint32, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class CpuStep(Step):
+    """The compiled step: PlainStep's equations, in another order of summation.
+
+    Dropout is a hash of (seed, epoch, index, layer, position), so its draws differ from torch's.
+    update    how Adam visits the tables: every row ("dense"), only touched rows that first make
+              up for what they missed ("catch-up", as exact), or only touched rows ("lazy")
+
+    With catch-up, rows that recent batches did not touch are behind: call `settle` before the
+    model is read.
+    """
+
+    def __init__(self, model: DeepFM, config: TrainConfig, update: Update | None = None) -> None:
+        threads = min(torch.get_num_threads(), MOST_THREADS, len(model.field_dims))
+        self._config = config
+        self._crew = Crew(threads)
+        self._tables = Tables.of(model)
+        self._network = Network(model, threads)
+        self._buffers = Buffers.of(0, self._tables, self._network, threads)
+        self._fields = _shares_of_fields(model.field_dims, threads)
+        self.update: Update = update or _choose_update(config, self._tables)
+        self._steps = 0
+        self._rates = self._roots = np.zeros(1, np.float32)
+
+    def __call__(self, ids: Tensor, labels: Tensor, epoch: int, index: int) -> StepResult:
+        """One step; ids int32[B, F] and labels float32[B] on the CPU."""
+        self._steps += 1
+        constants = self._constants()
+        batch = self._batch(ids, labels, epoch, index)
+        if len(self._buffers) != len(batch):
+            parts = self._crew.size
+            self._buffers = Buffers.of(len(batch), self._tables, self._network, parts)
+        if self.update != "dense":
+            self._each_part(batch, lambda part: self._find_touched(batch, part))
+        self._each_part(batch, lambda part: self._forward_and_backward(batch, part))
+        self._each_part(batch, lambda part: self._update_tables(batch, part, constants))
+        self._network.update(self._buffers.sums, constants)
+        loss = float(self._buffers.sums[:, 0].sum())
+        return StepResult(self._buffers.logits.clone(), torch.tensor(loss))
+
+    def settle(self, ids: NDArray[np.int32] | None = None) -> None:
+        """Bring the rows of some impressions int32[N, F] up to date; without ids every row."""
+        if self.update != "catch-up":
+            return
+        rows = np.arange(len(self._tables.weights)) if ids is None else np.unique(ids)
+        shares = np.array_split(rows.astype(np.int64), self._crew.size)
+        self._crew.run(lambda part: self._catch_up(shares[part], self._steps))
+
+    def close(self) -> None:
+        """End the threads."""
+        self._crew.close()
+
+    def _each_part(self, batch: Batch, work: Callable[[int], None]) -> None:
+        """Every part of the work, on threads where the batch is worth them."""
+        if len(batch) >= LEAST_ROWS * self._crew.size:
+            self._crew.run(work)
+        else:
+            for part in range(self._crew.size):
+                work(part)
+
+    def _batch(self, ids: Tensor, labels: Tensor, epoch: int, index: int) -> Batch:
+        seeds = (
+            np.uint32(mixed_seed(self._config.seed, epoch, index, layer) & 0xFFFFFFFF)
+            for layer in range(self._network.depth)
+        )
+        contiguous = np.ascontiguousarray(ids.numpy(), dtype=np.int32)
+        return Batch(contiguous, np.ascontiguousarray(labels.numpy()), tuple(seeds))
+
+    def _constants(self) -> AdamConstants:
+        """Adam's constants of this step, corrected in double precision as torch does."""
+        step, config = self._steps, self._config
+        rate = np.float32(config.learning_rate / (1 - 0.9**step))
+        root = np.float32(1 / np.sqrt(1 - 0.999**step))
+        if self.update == "catch-up":
+            if step >= len(self._rates):
+                more = np.zeros(max(1_024, len(self._rates)), np.float32)
+                self._rates = np.concatenate((self._rates, more))
+                self._roots = np.concatenate((self._roots, more))
+            self._rates[step], self._roots[step] = rate, root
+        return AdamConstants(rate, root, np.float32(config.weight_decay))
+
+    def _find_touched(self, batch: Batch, part: int) -> None:
+        """The features of this part's fields in the batch, brought up to the step before."""
+        (first, last), found = self._fields[part], self._buffers.found[part]
+        stamp = self._tables.stamp
+        count = kernels.touched_rows(batch.ids, first, last, stamp, self._steps, found)
+        self._buffers.counts[part] = count
+        if self.update == "catch-up":
+            self._catch_up(found[:count], self._steps - 1)
+
+    def _catch_up(self, rows: NDArray[np.int64], until: int) -> None:
+        tables = self._tables
+        kernels.catch_up(
+            rows,
+            until,
+            tables.last,
+            tables.weights,
+            tables.mean,
+            tables.square,
+            self._rates,
+            self._roots,
+        )
+
+    def _forward_and_backward(self, batch: Batch, part: int) -> None:
+        """This part's rows: terms, loss, and the gradients of embeddings and network."""
+        tables, network, buffers = self._tables, self._network, self._buffers
+        rows = _share(len(batch), part, self._crew.size)
+        kernels.gather(
+            tables.weights,
+            batch.ids[rows],
+            tables.columns,
+            buffers.embedded.numpy()[rows],
+            buffers.factor_sums[rows],
+            buffers.linear_sums[rows],
+            buffers.pairwise[rows],
+        )
+        network.forward(buffers, rows, batch.seeds)
+        kernels.loss_and_slope(
+            buffers.linear_sums[rows],
+            network.linear_scale,
+            network.linear_bias,
+            buffers.pairwise[rows],
+            buffers.deep[rows],
+            batch.labels[rows],
+            len(batch),
+            buffers.logits.numpy()[rows],
+            buffers.slopes.numpy()[rows],
+            buffers.sums[part],
+        )
+        network.backward(buffers, rows, batch.seeds, part)
+
+    def _update_tables(self, batch: Batch, part: int, constants: AdamConstants) -> None:
+        """This part's fields: the gradients of their features, then Adam."""
+        tables, buffers, (first, last) = self._tables, self._buffers, self._fields[part]
+        kernels.scatter(
+            tables.gradient,
+            tables.weights,
+            batch.ids,
+            first,
+            last,
+            tables.columns,
+            buffers.slopes.numpy(),
+            self._network.linear_scale,
+            buffers.factor_sums,
+            buffers.embedded_slopes.numpy(),
+            np.float32(2 * self._config.embedding_l2 / len(batch)),
+        )
+        if self.update == "dense":
+            kernels.adam(*tables.flat(first, last), constants)
+            return
+        touched = buffers.found[part][: buffers.counts[part]]
+        kernels.adam_rows(
+            touched,
+            tables.weights,
+            tables.gradient,
+            tables.mean,
+            tables.square,
+            constants,
+            self.update == "lazy",
+        )
+        tables.last[touched] = self._steps
+
+
+def _choose_update(config: TrainConfig, tables: Tables) -> Update:
+    """Weight decay moves every row at every step, so nothing can be put off under it."""
+    if config.optimizer == "lazy-adam":
+        return "lazy"
+    return "dense" if config.weight_decay or tables.weights.size < DENSE_NUMBERS else "catch-up"
+
+
+def _share(rows: int, part: int, parts: int) -> slice:
+    return slice(rows * part // parts, rows * (part + 1) // parts)
+
+
+def _shares_of_fields(field_dims: tuple[int, ...], parts: int) -> list[tuple[int, int]]:
+    """(first, last) fields of each part: as many fields for each, as nearly as can be."""
+    fields = len(field_dims)
+    shares = (_share(fields, part, parts) for part in range(parts))
+    return [(share.start, share.stop) for share in shares]
