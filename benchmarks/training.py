@@ -26,6 +26,7 @@ from benchmarks import floors, plain, report
 from benchmarks.shapes import SEED_ROWS, add_cache_flag, criteo_shape, seed_shape
 from deepfm.config import PRESETS, ModelConfig, TrainConfig
 from deepfm.data.dataset import Dataset
+from deepfm.errors import LimitError
 from deepfm.events import Epoch, Event, Started
 from deepfm.model import DeepFM
 from deepfm.training.loop import train
@@ -319,7 +320,10 @@ def main() -> None:
     given = parse()
     if given.threads:
         torch.set_num_threads(given.threads)
-    device = choose_device(given.device)
+    try:
+        device = choose_device(given.device)
+    except LimitError as error:
+        raise SystemExit(str(error)) from error
     results: dict[str, dict[str, float]] = {}
     bandwidth = floors.copy_bandwidth(device) if device.type == "cuda" else None
     for scenario in scenarios(given, device):

@@ -1,5 +1,7 @@
 """The benchmarks' data and tables; nothing here is timed."""
 
+import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,10 @@ import pytest
 import torch
 
 from benchmarks import criteo, floors, ingest, memory, plain, report, scale, shapes, training
+from benchmarks.peers import __main__ as peers
+from benchmarks.peers import environments
+from benchmarks.peers.environments import Toolkit
+from benchmarks.peers.exchange import Job
 from deepfm import evaluation
 from deepfm.config import TrainConfig
 from deepfm.data.dataset import Dataset, prepare
@@ -269,3 +275,58 @@ def test_scale_tells_memory_and_rates_of_one_training(encoded: Dataset) -> None:
     assert (outcome.rows, outcome.test_rows) == (ROWS, TEST_ROWS)
     assert outcome.training > 0 and outcome.rows_scored_per_second > 0
     assert "own memory, peak of the run, MiB" in scale.table(outcome)
+
+
+def test_toolkits_get_the_rows_by_field_and_by_column(encoded: Dataset, tmp_path: Path) -> None:
+    peers.write_data(encoded, tmp_path / "data")
+    job = _job(tmp_path / "data")
+    ids, labels = job.load("test")
+    assert job.field_sizes == list(encoded.vocabulary.field_dims)
+    offsets = [field.offset for field in encoded.fields]
+    assert (ids + offsets == encoded.parts["test"].ids).all()
+    assert (labels == encoded.parts["test"].labels).all()
+    assert ids.min() >= 0 and (ids.max(axis=0) < job.field_sizes).all()
+    by_column = np.load(tmp_path / "data" / "test.npz")
+    assert list(by_column) == [*job.field_names, "label"]
+    for i, (name, column) in enumerate(job.columns("test").items()):
+        assert (column == ids[:, i]).all() and (by_column[name] == column).all()
+
+
+def _job(data: Path) -> Job:
+    return Job(str(data), "", "", 0.0, 1, 1, 100, 10, (4,), 0.0, 0.01, "adam")
+
+
+def test_ours_is_compared_in_a_process_of_its_own(encoded: Dataset, tmp_path: Path) -> None:
+    given = argparse.Namespace(
+        cache=tmp_path, rounds=1, threads=1, batch_size=500, installed_only=True
+    )
+    broken = Toolkit("broken", "no such script", None)
+    toolkits = {"ours": peers.TOOLKITS["ours"], "fuxictr": peers.TOOLKITS["fuxictr"]}
+    found = peers.compare(peers.Shape("small", encoded, 2), {**toolkits, "x": broken}, given)
+    (result,) = found["ours"].results
+    assert result.examples_per_second > 0 and result.step
+    assert 0 < result.first_step_seconds < 600
+    assert 0 <= found["ours"].aucs[0] <= 1
+    assert found["fuxictr"].problem == ("could not be installed: --installed-only was given")
+    assert found["x"].problem.startswith("did not run: ")
+
+
+def test_a_toolkit_without_results_has_its_reason_in_the_table() -> None:
+    text = peers.table({"small": {"rechub": peers.Outcome(problem="could not be installed: x")}})
+    assert "| Torch-RecHub 0.9.0, small | could not be installed: x | – | – | – |" in text
+    assert peers.ratios({"rechub": peers.Outcome(), "ours": peers.Outcome()}) == {
+        "ours, adam ÷ the fastest toolkit": None
+    }
+
+
+def test_pip_that_fails_gives_its_last_line() -> None:
+    failing = "import sys; sys.exit('first\\nlast line')"
+    with pytest.raises(environments.NotInstalledError, match=r"^last line$"):
+        environments.call([sys.executable, "-c", failing])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_the_gpu_benchmark_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["training", "--device", "cuda"])
+    with pytest.raises(SystemExit, match="no usable GPU"):
+        training.main()

@@ -1,0 +1,1 @@
+"""DeepFM of other toolkits to the same figures as ours: python -m benchmarks.peers."""
