@@ -32,6 +32,7 @@ from deepfm.trained import TrainedModel
 from deepfm.ui import arithmetic, choosing, state
 from deepfm.ui.card import CardField, card
 from deepfm.ui.choosing import Choice
+from deepfm.ui.pinned import pinned_words
 from deepfm.ui.plot import plot
 from deepfm.ui.text import plain, show_error, show_notice
 from deepfm.ui.words import say
@@ -46,7 +47,7 @@ CARD_HEIGHT = 372
 @st.fragment
 def page() -> None:
     """Choose an impression, read why, change a value."""
-    st.subheader("Why did this impression get this score?", anchor=False)
+    st.title("Why did this impression get this score?", anchor=False)
     _, model = state.chosen_run()
     try:
         choice = choosing.choice_in_address(model)
@@ -95,6 +96,9 @@ def choose(model: TrainedModel, choice: Choice, explanation: Explanation) -> Non
         )
         if st.button("Table…", icon=":material/table_rows:"):
             choosing.choose_from_table(model, choice)
+    if choice.composed:
+        name, _ = pinned_words(model.dataset_name, model.pinned[choice.row], choice.row)
+        st.markdown(f"#### {plain(name)}, a composed impression")
     st.caption(f"{plain(choosing.place_in_words(choice))}  ·  {marks(model, choice, explanation)}")
 
 

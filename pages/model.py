@@ -15,14 +15,14 @@ from deepfm.errors import DeepFMError
 from deepfm.evaluation import branch_figures, disagreement, term_shares
 from deepfm.events import Notice
 from deepfm.trained import Scores, TrainedModel
-from deepfm.ui import links, state
+from deepfm.ui import choosing, links, state
 from deepfm.ui.plot import plot
 from deepfm.ui.text import plain, show_error, show_notice
 
 
 def page() -> None:
     """The branches alone and together, their shares, and where they pull apart."""
-    st.subheader("What did each part learn?", anchor=False)
+    st.title("What did each part learn?", anchor=False)
     run_id, model = state.chosen_run()
     try:
         scores = model.scores()
@@ -131,7 +131,7 @@ def dots(run_id: str, model: TrainedModel, scores: Scores) -> None:
         links.go_to("impression", run=run_id, part=scores.part, row=row)
     links.link(
         "impression",
-        "The strongest disagreements, one by one",
+        choosing.LISTS["apart"],
         run=run_id,
         part=scores.part,
         list="apart",

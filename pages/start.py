@@ -181,7 +181,7 @@ def figures_row(explanation: Explanation, before: Explanation | None, truth: flo
 
 
 def ways_in() -> None:
-    """Three ways on: the demo, one's own click log, the deck's data."""
+    """Three ways on: the demo, one's own click log, the book's data."""
     st.subheader("Three ways in", anchor=False)
     cards: tuple[tuple[str, str, str, str, dict[str, str]], ...] = (
         (
@@ -201,9 +201,9 @@ def ways_in() -> None:
             {},
         ),
         (
-            "The deck's data",
-            "The ctr set of Dive into Deep Learning: 15,000 impressions, 34 nameless fields, "
-            "and the recipe of the deck.",
+            "The book's data",
+            "The ctr set of the book Dive into Deep Learning: 15,000 impressions, 34 nameless "
+            "fields, and the book's recipe.",
             "data",
             "Fetch the D2L ctr set",
             {"source": "d2l"},

@@ -4,17 +4,15 @@ from contextlib import suppress
 
 import streamlit as st
 
-from deepfm.charts.history import History
 from deepfm.charts.palette import TERM_WORDS, format_count, format_probability
 from deepfm.data.dataset import Dataset
 from deepfm.errors import DeepFMError
-from deepfm.terms import TERM_NAMES
 from deepfm.ui import links, state
 from deepfm.ui.compared import watch_group
 from deepfm.ui.queueing import pinned_of
 from deepfm.ui.text import plain, show_error
 from deepfm.ui.train_form import train_form
-from deepfm.ui.watching import STATE_WORDS, Pinned, show_pinned, watch_run
+from deepfm.ui.watching import STATE_WORDS, watch_run
 
 LAST_WATCHED = "train_last_watched"
 
@@ -32,6 +30,9 @@ CSS = """
 .dfm-cost { display: flex; flex-wrap: wrap; gap: 0.3rem 1.25rem; line-height: 1.35; }
 .dfm-cost b { font-weight: 600; font-variant-numeric: tabular-nums; }
 .dfm-cost small { opacity: 0.7; }
+/* Tab goes from field to field: the help is there for the field that is used or pointed at. */
+.st-key-stack_train .stElementContainer:not(:hover, :focus-within) label .stTooltipIcon {
+  visibility: hidden; }
 @media (min-width: 640px) and (max-width: 960px) {
   .st-key-stack_train [class*="st-key-two"] .stHorizontalBlock > .stColumn {
     flex: 1 1 0; min-width: calc(50% - 1rem); }
@@ -43,6 +44,7 @@ CSS = """
 def page() -> None:
     """The form on the left third; what was queued, or what to expect, beside it."""
     st.html(CSS)
+    st.title("What happens when I change a setting?", anchor=False)
     with suppress(DeepFMError):  # a run that is not there is told of beside the form
         _follow_run_to_its_dataset()
     dataset_id = state.dataset_in_address()
@@ -58,7 +60,6 @@ def page() -> None:
     with st.container(key="stack_train"):
         left, right = st.columns([1, 2.15], gap="large")
         with left:
-            st.markdown("#### What happens when I change a setting?")
             st.caption(plain(data_in_words(dataset)))
             train_form(dataset, dataset_id)
         with right:
@@ -111,10 +112,11 @@ def watch(dataset: Dataset | None) -> None:
 
 
 def before_training(dataset: Dataset) -> None:
-    """What will be watched, its bars still at zero, while nothing is trained yet."""
+    """What will be watched here, and what was trained before."""
     st.markdown("**Press Train: loss and AUC are drawn here while the model learns**")
     st.caption("  \n".join(plain(words) for words in list(TERM_WORDS.values())[:3]))
-    show_pinned(Pinned(pinned_of(dataset), dataset.name, TERM_NAMES), History())
+    if pinned := pinned_of(dataset):
+        st.caption(f"{len(pinned)} impressions are watched as it learns, term by term.")
     earlier = state.store().runs(fingerprint=dataset.fingerprint, limit=3)
     if earlier:
         st.markdown("**Earlier runs on this dataset**")

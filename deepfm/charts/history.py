@@ -137,6 +137,16 @@ class History:
         return max(newest, key=lambda observation: observation.epoch, default=None)
 
     @property
+    def kept(self) -> Point | Epoch | None:
+        """Whose weights a finished run has: the best epoch's, else the newest; None before."""
+        return (self.best or self.latest) if self.finished else None
+
+    @property
+    def resting(self) -> Point | Epoch | None:
+        """Whose weights the run has now: the newest ones until it has finished."""
+        return self.kept or self.latest
+
+    @property
     def position(self) -> float:
         """Epochs trained so far, with their fraction; 0 before the first observation."""
         return self.latest.epoch if self.latest else 0.0

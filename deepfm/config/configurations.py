@@ -133,7 +133,7 @@ class TrainConfig(Config):
         choices=("adam", "lazy-adam"),
     )
     drop_last: bool = declare(
-        False, "Leave out the last, smaller batch of each epoch, as the deck does."
+        False, "Leave out the last, smaller batch of each epoch, as the book's recipe does."
     )
     seed: int = declare(0, "Seed of initial weights, shuffling and dropout.", low=0, high=2**31 - 1)
     device: str = declare(

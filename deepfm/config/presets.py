@@ -1,4 +1,4 @@
-"""Named values for some settings: the deck, real click logs, the bundled demo."""
+"""Named values for some settings: a book's recipe, real click logs, the bundled demo."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
         for preset in (
             Preset(
                 "d2l",
-                "The deck's recipe: factor size 10, MLP 30-20-10, Adam 0.01, 30 epochs; "
-                "nothing held out, the last epoch is kept.",
+                "The recipe of the book Dive into Deep Learning: factor size 10, MLP 30-20-10, "
+                "Adam 0.01, 30 epochs; nothing held out, the last epoch is kept.",
                 {"validation": 0.0, "min_count": 4},
                 {"num_factors": 10, "mlp_dims": (30, 20, 10), "drop_rate": 0.1},
                 {"learning_rate": 0.01, "batch_size": 2048, "epochs": 30, "drop_last": True},
@@ -50,7 +50,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             ),
             Preset(
                 "quick",
-                "The deck's model for the bundled demo: a few seconds, best epoch kept.",
+                "The book's model for the bundled demo: a few seconds, best epoch kept.",
                 {"validation": 0.1, "min_count": 4},
                 {"num_factors": 10, "mlp_dims": (30, 20, 10), "drop_rate": 0.1},
                 {"learning_rate": 0.01, "batch_size": 2048, "epochs": 15},

@@ -45,9 +45,8 @@ class Setting:
         try:
             return self.check(_PARSERS[self.kind](text.strip()))
         except ValueError:
-            raise ConfigError(
-                f"{self.label}: {text!r} is not {_EXPECTED[self.kind]}. {self.bounds}"
-            ) from None
+            what = f": {text!r} is not {_EXPECTED[self.kind]}" if text.strip() else " is empty"
+            raise ConfigError(f"{self.label}{what}. {self.bounds}") from None
 
     def check(self, value: Any) -> Any:
         """The value itself if it has the right type and lies within bounds; ConfigError if not."""

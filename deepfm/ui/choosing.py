@@ -238,7 +238,7 @@ def _empty(value: str | None) -> str:
 def place_in_words(choice: Choice) -> str:
     """ "Row 1,234 of the test part · 3 of 1,000 in this list"."""
     if choice.composed:
-        return f"Composed impression {choice.row + 1} of {len(choice.rows)}"
+        return f"{choice.row + 1} of {len(choice.rows)} pinned impressions"
     words = f"Row {format_count(choice.row)} of the {choice.part} part"
     if choice.list_name == "all":
         return words

@@ -33,7 +33,7 @@ MORE_OPEN: Final = "train_more_open"
 PREPARE_JOB: Final = "train_prepare_job"
 MAIN: Final = ("num_factors", "mlp_dims", "learning_rate", "epochs")
 PRESET_TITLES: Final[Mapping[str, str]] = {
-    "d2l": "The deck (d2l)",
+    "d2l": "Book (d2l)",
     "real-data": "Real data",
     "quick": "Quick",
 }
@@ -57,8 +57,12 @@ def train_form(dataset: "Dataset", dataset_id: str) -> None:
         form.read(setting)
     model, train = _configurations(form, dataset)
     _show_pairs(form, [settings[name] for name in MAIN])
-    _more(form, [setting for name, setting in settings.items() if name not in MAIN])
-    _buttons(dataset, preset, form, model, train)
+    more = [setting for name, setting in settings.items() if name not in MAIN]
+    st.session_state.setdefault(MORE_OPEN, _has_mistake(form, more))
+    pressed = _buttons(dataset, preset, form, model, train)
+    if pressed and _has_mistake(form, more):
+        st.session_state[MORE_OPEN] = True
+    _more(form, more)
 
 
 def _choose_preset(dataset: "Dataset", settings: Mapping[str, Setting]) -> Preset:
@@ -102,15 +106,17 @@ def preset_for(dataset: "Dataset") -> str:
 
 
 def _more(form: SettingsForm, settings: Sequence[Setting]) -> None:
-    """The other settings; open from the first mistake in one of them on."""
-    if any(setting.name in form.mistakes for setting in settings):
-        st.session_state[MORE_OPEN] = True
-    with st.expander("More settings", expanded=st.session_state.get(MORE_OPEN, False)):
+    """The other settings."""
+    with st.expander("More settings", key=MORE_OPEN, on_change="rerun"):
         fields = [setting for setting in settings if setting.kind != "bool"]
         _show_pairs(form, sorted(fields, key=lambda setting: setting.kind != "terms"))
         for setting in settings:
             if setting.kind == "bool":
                 form.show(setting)
+
+
+def _has_mistake(form: SettingsForm, settings: Sequence[Setting]) -> bool:
+    return any(setting.name in form.mistakes for setting in settings)
 
 
 def _show_pairs(form: SettingsForm, settings: Sequence[Setting]) -> None:
@@ -213,8 +219,11 @@ def _buttons(
     form: SettingsForm,
     model: ModelConfig | None,
     train: TrainConfig | None,
-) -> None:
-    """Train and Compare all five, what it costs beside them, and mistakes if there are any."""
+) -> bool:
+    """Mistakes if there are any, the two buttons, what it costs; whether a button was pressed."""
+    if form.mistakes:
+        labels = [all_settings()[name].label for name in form.mistakes]
+        mistake(f"Mend first: {', '.join(labels)}.")
     one = st.button(
         "Train", type="primary", icon=":material/play_arrow:", key="train_one", width="stretch"
     )
@@ -226,9 +235,7 @@ def _buttons(
         help="Trains LR, FM, DNN, Wide & Deep and DeepFM on the same data with the same seed.",
     )
     if model is None or train is None:
-        labels = [all_settings()[name].label for name in form.mistakes]
-        mistake(f"Mend first: {', '.join(labels)}.")
-        return
+        return one or five
     st.html(_cost(dataset, model, train))
     try:
         if one:
@@ -238,6 +245,7 @@ def _buttons(
             _watch(group=queue_all_five(dataset, model, train))
     except DeepFMError as error:
         show_error(error)
+    return one or five
 
 
 def _watch(**address: str) -> None:

@@ -1,11 +1,9 @@
 """One run in the store to what is watched: figures, curves, pinned impressions, the way on."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from html import escape
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
@@ -19,21 +17,14 @@ from deepfm.charts.palette import (
     shortened,
 )
 from deepfm.charts.training.curves import (
-    CURVES_CAPTION,
     METRIC_NAMES,
     Detail,
+    curves_caption,
     curves_figure,
     curves_finding,
     curves_table,
 )
-from deepfm.charts.training.pinned import (
-    PINNED_CAPTION,
-    pinned_bars,
-    pinned_figure,
-    pinned_finding,
-    pinned_range,
-)
-from deepfm.charts.training.replay import Replay, replay_of, with_curtain, with_pinned_frames
+from deepfm.charts.training.replay import Replay, replay_of, with_curtain
 from deepfm.charts.training.shares import (
     SHARES_CAPTION,
     shares_figure,
@@ -42,7 +33,8 @@ from deepfm.charts.training.shares import (
 )
 from deepfm.terms import TERM_NAMES
 from deepfm.ui import feed, links, state
-from deepfm.ui.plot import Slider, data_button, plot, revision_of
+from deepfm.ui.pinned import Pinned, show_pinned
+from deepfm.ui.plot import Slider, plot, revision_of
 from deepfm.ui.text import plain, show_error, show_notice
 
 if TYPE_CHECKING:
@@ -260,7 +252,7 @@ def _curves(row: "RunRow", cursor: int, history: History, replay: Replay | None)
         figure,
         key="train_curves",
         height=330,
-        caption=CURVES_CAPTION,
+        caption=curves_caption(history, metric),
         alt=curves_finding(history),
         table=lambda: curves_table(history),
         slider=_slider(row, replay, leads=True),
@@ -322,24 +314,6 @@ def _slider(row: "RunRow", replay: Replay | None, *, leads: bool) -> Slider | No
 # --- pinned impressions -----------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Pinned:
-    """The impressions of a run, or of the run that is going to be, and how far it has learned.
-
-    impressions   field to raw value each
-    run_id        "" before there is a run
-    explained     whether the Impression page can show them
-    """
-
-    impressions: Sequence[Mapping[str, str | None]]
-    dataset_name: str
-    terms: tuple[str, ...]
-    run_id: str = ""
-    cursor: int = 0
-    ended: bool = False
-    explained: bool = False
-
-
 def _pinned(row: "RunRow", cursor: int, history: History, replay: Replay | None) -> None:
     terms = tuple(row.model.get("terms", TERM_NAMES))
     explained = state.is_trained(row) and bool(row.result)
@@ -348,113 +322,6 @@ def _pinned(row: "RunRow", cursor: int, history: History, replay: Replay | None)
         history,
         _slider(row, replay, leads=False),
     )
-
-
-def show_pinned(pinned: Pinned, history: History, slider: Slider | None = None) -> None:
-    """A card for each impression that is watched: its name, its bars, the way to its page."""
-    count = len(pinned.impressions)
-    if not count:
-        return
-    st.markdown("**Pinned impressions: what each term makes of them as it learns**")
-    half_width = pinned_range(history, count)
-    beside = 2 if count in (2, 4) else min(count, 3)
-    with st.container(key="two_pinned"):
-        for start in range(0, count, beside):
-            columns = st.columns(beside, gap="small")
-            for place in range(start, min(start + beside, count)):
-                with columns[place - start].container(border=True, height="stretch", gap="xsmall"):
-                    _pinned_card(pinned, history, place, half_width, slider)
-    st.caption(f"How to read this: {PINNED_CAPTION}")
-    if history.latest:
-        data_button(lambda: _pinned_table(pinned, history), key="pinned_data", name="pinned")
-
-
-def _pinned_card(
-    pinned: Pinned, history: History, place: int, half_width: float, slider: Slider | None
-) -> None:
-    values = pinned.impressions[place]
-    title, truth = pinned_words(pinned, place)
-    if pinned.explained:
-        links.link("impression", title, **_its_address(pinned.run_id, values))
-    else:
-        st.markdown(f"**{plain(title)}**")
-    st.caption(plain(values_in_words(values)))
-    bars = pinned_bars(history.latest, place)
-    plot(
-        _pinned_figure(pinned, place, half_width, truth, history),
-        key=f"train_pinned_{place}",
-        height=128,
-        alt=pinned_finding(title, bars, truth),
-        slider=slider,
-    )
-
-
-def _its_address(run_id: str, values: Mapping[str, str | None]) -> dict[str, Any]:
-    """A composed impression in an address: any row, with every value changed to its own."""
-    return {"run": run_id, "change": [f"{name}={value or ''}" for name, value in values.items()]}
-
-
-def _pinned_figure(
-    pinned: Pinned, place: int, half_width: float, truth: float | None, history: History
-) -> go.Figure:
-    key = (pinned.run_id, pinned.cursor, pinned.ended, pinned.terms)
-    return _cached_pinned_figure(key, place, half_width, truth, pinned, history)
-
-
-@st.cache_resource(show_spinner=False, max_entries=256)
-def _cached_pinned_figure(
-    key: tuple[object, ...],
-    place: int,
-    half_width: float,
-    truth: float | None,
-    _pinned: Pinned,
-    _history: History,
-) -> go.Figure:
-    """One figure for all who watch; not to be changed."""
-    terms = _pinned.terms
-    figure = pinned_figure(pinned_bars(_history.latest, place), half_width, terms, truth)
-    if _pinned.ended:
-        with_pinned_frames(figure, replay_of(_history), place, terms, truth)
-    return figure
-
-
-def pinned_words(pinned: Pinned, place: int) -> tuple[str, float | None]:
-    """A pinned impression's name, and its true probability where it is known (the demo)."""
-    values = pinned.impressions[place]
-    if pinned.dataset_name != state.DEMO:
-        return f"Impression {place + 1}", None
-    from deepfm.data.catalog import PINNED, true_probability
-
-    named = next((each.name for each in PINNED if dict(each.values) == dict(values)), None)
-    known = {name: value or "" for name, value in values.items()}
-    return named or f"Impression {place + 1}", true_probability(known)
-
-
-def values_in_words(values: Mapping[str, str | None], most: int = 7) -> str:
-    """The first raw values of an impression: "coffee · news · phone"."""
-    shown = [
-        f"{name} {value}" if value.isdigit() else value for name, value in values.items() if value
-    ]
-    words = " · ".join(shortened(each, 22) for each in shown[:most])
-    return words + (" …" if len(shown) > most else "")
-
-
-def _pinned_table(pinned: Pinned, history: History) -> pd.DataFrame:
-    """One row a pinned impression: its centred terms, probability, truth, values."""
-    rows = []
-    for place, values in enumerate(pinned.impressions):
-        title, truth = pinned_words(pinned, place)
-        bars = pinned_bars(history.latest, place)
-        rows.append(
-            {
-                "impression": title,
-                **dict(zip(TERM_NAMES, bars.centred, strict=True)),
-                "probability": bars.probability,
-                "truth": truth,
-                **{f"value of {name}": value for name, value in values.items()},
-            }
-        )
-    return pd.DataFrame(rows)
 
 
 # --- how the variance divides -----------------------------------------------------------------

@@ -73,7 +73,10 @@ def test_every_tab_opens_without_a_word_of_trouble(tab, open_page):
 
 def test_a_pinned_impression_opens_from_its_link(open_page):
     page = open_page("impression", pinned="1")
-    assert "Composed impression 2 of" in captions(page)
+    assert "2 of 4 pinned impressions" in captions(page)
+    titles = [item.value for item in page.markdown]
+    assert "#### Coffee in the evening, a composed impression" in titles
+    assert "changed" not in captions(page)
     assert "clicked" not in captions(page), "nobody saw a composed impression"
 
 
@@ -92,7 +95,7 @@ def test_a_pinned_impression_opens_from_its_link(open_page):
 )
 def test_what_the_address_names_wrongly_falls_back(wrong, open_page):
     page = open_page("impression", **wrong)
-    assert "of the test part" in captions(page) or "Composed" in captions(page)
+    assert "of the test part" in captions(page) or "pinned impressions" in captions(page)
 
 
 def test_missed_clicks_and_false_alarms_come_in_order(model):

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -81,7 +82,8 @@ def test_train_queues_the_demo_with_the_settings_of_its_preset(
         ("learning_rate", "nan", "Learning rate is nan."),
         ("learning_rate", "inf", "Learning rate is inf."),
         ("learning_rate", "fast", "Learning rate: 'fast' is not a number."),
-        ("learning_rate", "", "Learning rate: '' is not a number."),
+        ("learning_rate", "", "Learning rate is empty. It must be above 0 and at most 10."),
+        ("num_factors", " ", "Factor size is empty. It must be at least 1 and at most 1,024."),
         ("mlp_dims", "30,,10", "MLP dims: '30,,10' is not a list of whole numbers"),
         ("mlp_dims", ",".join(["8"] * 17), "MLP dims: give 1 to 16 layers."),
         ("epochs", "1000000000", "Epochs is 1000000000. It must be at least 1"),
@@ -101,6 +103,20 @@ def test_a_mistake_stands_at_its_field_and_what_was_typed_is_kept(
     assert field(page, setting).value == text
     assert any("Mend first" in each for each in mistakes(page))
     assert runs_of(home) == []
+
+
+def test_a_mistake_in_the_other_settings_is_said_at_the_button_which_opens_them(
+    open_page: Opener, demo: Dataset
+) -> None:
+    page = open_page("train")
+    field(page, "seed").set_value("x").run()
+    page.session_state["train_more_open"] = False
+    page.run()
+    page.button(key="train_one").click().run()
+    assert page.session_state["train_more_open"]
+    assert_nothing_wrong(page)
+    page = open_page("train", seed="x")
+    assert page.session_state["train_more_open"], "a link to a mistake shows it"
 
 
 def test_a_model_larger_than_allowed_is_a_mistake_of_its_factor_size(
@@ -215,6 +231,30 @@ def test_a_finished_run_offers_the_ways_on_and_its_notices(
     assert_nothing_wrong(page)
     assert field(page, "num_factors").value == "6"
     assert field(page, "epochs").value == "2"
+
+
+def test_a_pinned_card_opens_the_impression_that_the_run_watched(
+    open_page: Opener, demo: Dataset, home: Path
+) -> None:
+    run_id = runs_in_store.queue(home, demo, epochs=2)
+    runs_in_store.begin(home, run_id)
+    runs_in_store.finish(home, run_id)
+    page = open_page("train", run=run_id)
+    # A page that runs alone links by address.
+    ways = [parse_qs(urlsplit(link.proto.url).query) for link in page.get("link_button")]
+    cards = [way for way in ways if "pinned" in way]
+    assert cards == [{"run": [run_id], "pinned": [str(k)]} for k in range(len(PINNED))]
+    assert "at rest: epoch 2, kept" in words(page)
+
+
+def test_nothing_stands_between_a_newcomer_and_the_earlier_runs(
+    open_page: Opener, demo: Dataset, home: Path
+) -> None:
+    runs_in_store.queue(home, demo, "An earlier run")
+    page = open_page("train", dataset="demo")
+    assert "4 impressions are watched" in words(page)
+    assert "truth" not in words(page)
+    assert len(page.get("bidi_component")) == 0, "no chart of zeros"
 
 
 @pytest.mark.parametrize("state", ["failed", "interrupted"])

@@ -32,7 +32,12 @@ from deepfm.charts.training.comparison import (
     comparison_finding,
     lamps,
 )
-from deepfm.charts.training.curves import curves_figure, curves_finding, curves_table
+from deepfm.charts.training.curves import (
+    curves_caption,
+    curves_figure,
+    curves_finding,
+    curves_table,
+)
 from deepfm.charts.training.pinned import (
     NOT_YET,
     pinned_bars,
@@ -383,6 +388,31 @@ def test_the_replay_goes_from_before_the_first_step_to_the_end() -> None:
     assert replay.positions[-1] == 60.0
     assert len(replay.moments) == len(replay.readouts) <= 122
     assert list(replay.positions) == sorted(replay.positions)
+
+
+def test_a_finished_run_rests_at_the_epoch_whose_weights_are_kept() -> None:
+    events = [started(3), epoch(1), epoch(2, best=True), point(2.5), epoch(3), finished(3)]
+    training, history = history_of(events[:-1]), history_of(events)
+    assert training.kept is None and training.resting is training.epochs[-1]
+    assert history.kept is history.resting is history.epochs[1]
+    replay = replay_of(history)
+    assert replay.moments[-2:] == (history.epochs[2], history.epochs[1])
+    assert replay.readouts[-1].startswith("Epoch 2, kept")
+    assert replay_of(training).moments[-1] is training.epochs[-1]
+
+
+def test_the_replay_begins_with_dashes_as_nothing_is_scored_yet() -> None:
+    replay = replay_of(history_of(run_events()))
+    bars = with_pinned_frames(pinned_figure(pinned_bars(point(1), 0), 2.0), replay, 0)
+    assert {bar["text"][0] for bar in bars.frames[0].data} == {"–"}
+
+
+def test_the_best_possible_auc_is_explained_where_it_is_drawn() -> None:
+    with_bound = history_of([dataclasses.replace(started(), best_possible_auc=0.82)])
+    assert "has not seen" in curves_caption(with_bound, "auc")
+    assert "has not seen" not in curves_caption(with_bound, "accuracy")
+    without = history_of([dataclasses.replace(started(), best_possible_auc=None)])
+    assert "has not seen" not in curves_caption(without, "auc")
 
 
 def test_every_chart_of_a_replay_has_the_same_frames() -> None:

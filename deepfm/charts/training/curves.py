@@ -33,10 +33,13 @@ MARKED_UP_TO: Final = 40
 SAMPLES_AN_EPOCH: Final = 3
 """Looks at the validation sample in one epoch from which they are worth a line of their own."""
 SAMPLE: Final = "validation sample"
-CURVES_CAPTION: Final = (
+_HOW_TO_READ: Final = (
     "down is better for loss, up for AUC and accuracy. Watch the dashed validation line: where it "
     "turns while the train line goes on, the model begins to learn the training rows by heart. "
     "Thin dashes within an epoch are a sample of the validation rows."
+)
+_ABOUT_THE_BOUND: Final = (
+    " Best possible is for rows that the model has not seen: a train line above it is memorising."
 )
 
 
@@ -125,6 +128,12 @@ def add_level(figure: go.Figure, level: float, words: str, column: int = 1) -> N
         yanchor="bottom",
         font={"size": 12, "color": colour("muted")},
     )
+
+
+def curves_caption(history: History, metric: Metric) -> str:
+    """How the curves are read; with a word on the best possible AUC where that is drawn."""
+    bound = metric == "auc" and _levels(history, metric, None)
+    return _HOW_TO_READ + (_ABOUT_THE_BOUND if bound else "")
 
 
 def _traces(history: History, metric: Metric, detail: Detail) -> list[go.Scatter]:

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from deepfm.charts.history import History
 from deepfm.charts.palette import (
+    NO_VALUE,
     TERM_LETTERS,
     colour,
     format_logit,
@@ -77,7 +78,7 @@ def pinned_figure(
     figure.update_layout(**pinned_layout(bars, truth))
     shown = [(TERM_NAMES.index(term), term) for term in TERM_NAMES if term in terms]
     for place, term in shown:
-        figure.add_trace(_bar(bars.centred[place], term))
+        figure.add_trace(_bar(bars, bars.centred[place], term))
     figure.update_xaxes(
         # The room beside the longest bar is for its number.
         range=(-1.7 * half_width, 1.7 * half_width),
@@ -96,7 +97,7 @@ def pinned_figure(
     return figure
 
 
-def _bar(value: float, term: str) -> go.Bar:
+def _bar(bars: PinnedBars, value: float, term: str) -> go.Bar:
     return go.Bar(
         x=[value],
         y=[TERM_LETTERS[term]],
@@ -104,7 +105,7 @@ def _bar(value: float, term: str) -> go.Bar:
         orientation="h",
         width=0.72,
         marker=term_marker(term),
-        text=[bar_text(value)],
+        text=[bar_text(bars, value)],
         textposition="outside",
         textangle=0,
         cliponaxis=False,
@@ -113,8 +114,10 @@ def _bar(value: float, term: str) -> go.Bar:
     )
 
 
-def bar_text(value: float) -> str:
-    """The number at a bar's end, with an arrow for its direction."""
+def bar_text(bars: PinnedBars, value: float) -> str:
+    """The number at a bar's end, with an arrow for its direction; a dash before there is one."""
+    if bars is NOT_YET:
+        return NO_VALUE
     return f"{signed_arrow(value)} {format_logit(value)}".strip()
 
 

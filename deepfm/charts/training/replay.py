@@ -19,7 +19,8 @@ MOST_FRAMES: Final = 120
 class Replay:
     """The moments of a training that a slider steps through, from its start to its end.
 
-    moments    None is the moment before the first step
+    moments    None is the moment before the first step; the last one is that of the weights the
+               run has, which may be an earlier epoch than the one before it
     readouts   what each moment says in words
     """
 
@@ -33,10 +34,12 @@ class Replay:
 
 
 def replay_of(history: History) -> Replay:
-    """At most `MOST_FRAMES` moments, evenly over the observations; the last is always there."""
+    """At most `MOST_FRAMES` moments, evenly over the observations, then the weights kept."""
     seen = [each for each in history.observations if each.moments is not None]
     stride = max(1, -(-len(seen) // MOST_FRAMES))
     chosen: list[Point | Epoch | None] = [None, *seen[::-stride][::-1]]
+    if history.kept is not None and history.kept.moments and history.kept is not chosen[-1]:
+        chosen.append(history.kept)
     return Replay(tuple(chosen), tuple(_readout(history, moment) for moment in chosen))
 
 
@@ -47,7 +50,8 @@ def _readout(history: History, moment: Point | Epoch | None) -> str:
     # The figures of the part that is judged stand until the next end of an epoch.
     judged = [epoch for epoch in history.epochs if epoch.epoch <= moment.epoch]
     metrics = metrics_of(judged[-1], part) if judged else None
-    words = f"Epoch {moment.epoch:.2f} · {format_duration(moment.seconds)}"
+    place = f"{moment.epoch:g}, kept" if moment is history.kept else f"{moment.epoch:.2f}"
+    words = f"Epoch {place} · {format_duration(moment.seconds)}"
     words += f" · train loss {format_loss(moment.train.loss)}"
     if metrics is not None and part != "train":
         words += f" · {part} AUC {format_auc(metrics.auc)}"
@@ -124,7 +128,7 @@ def _bars_frame(
     values = [bars.centred[place] for place in shown]
     return go.Frame(
         name=str(number),
-        data=[{"type": "bar", "x": [value], "text": [bar_text(value)]} for value in values],
+        data=[{"type": "bar", "x": [value], "text": [bar_text(bars, value)]} for value in values],
         traces=list(range(len(shown))),
         layout=pinned_layout(bars, truth),
     )
