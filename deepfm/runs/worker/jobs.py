@@ -137,7 +137,7 @@ def warm_training(settings: Settings) -> None:
         )
         train_model(
             dataset,
-            ModelConfig(num_factors=2, mlp_dims=(4,)),
+            ModelConfig(num_factors=2, mlp_dims=(4,), embedding_drop_rate=0.1),
             TrainConfig(epochs=1, batch_size=16),
             out=folder / "run",
         )
