@@ -94,8 +94,9 @@ def step_alone(
             yield len(labels)
 
 
-READY_BATCHES = 32
-"""At most so many batches are held ready for the steps alone."""
+READY_BATCHES = 256
+"""At most so many batches are held ready for the steps alone: an epoch of half a million rows.
+With few, the same rows of a large table would come again while they are still in the cache."""
 
 
 def ready_batches(part: Part, batch_size: int, device: torch.device) -> list[tuple[Tensor, Tensor]]:

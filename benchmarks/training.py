@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 from math import ceil
@@ -125,20 +126,23 @@ def _our_steps_alone(scenario: Scenario, step: Step) -> Iterator[int]:
     """Our step on batches that are ready on the device."""
     part = scenario.dataset.parts["train"]
     batches = plain.ready_batches(part, scenario.batch_size, scenario.device)
-    for epoch in count(1):
-        for index, (ids, labels) in enumerate(batches):
-            step(ids, labels, epoch, index)
-            yield len(labels)
+    with closing(step):
+        for epoch in count(1):
+            for index, (ids, labels) in enumerate(batches):
+                step(ids, labels, epoch, index)
+                yield len(labels)
 
 
 def _our_loop(scenario: Scenario, step: Step) -> Iterator[int]:
-    """Batches as a run takes them, and our step."""
+    """Batches as a run takes them, our step, and at an epoch's end what it put off."""
     rows = Rows(scenario.dataset.parts["train"], scenario.device)
-    for epoch in count(1):
-        batches = rows.batches(scenario.batch_size, 0, epoch, False)
-        for index, (ids, labels) in enumerate(batches):
-            step(ids, labels, epoch, index)
-            yield len(labels)
+    with closing(step):
+        for epoch in count(1):
+            batches = rows.batches(scenario.batch_size, 0, epoch, False)
+            for index, (ids, labels) in enumerate(batches):
+                step(ids, labels, epoch, index)
+                yield len(labels)
+            step.settle()
 
 
 PlainWork = Callable[[plain.PlainTraining, Any, int, torch.device], Iterator[int]]
