@@ -1,4 +1,4 @@
-"""Meaning to colour, mark and text: the one home of colours, number formats and the template.
+"""Meaning to colour, mark and text: the one home of colours and the template.
 
 A figure holds colours by name, `var(--dfm-linear)`, so that one figure serves light and dark:
 the page's component resolves the names in the browser, `resolved` does it for other renderers.
@@ -6,7 +6,6 @@ Colour never stands alone: linear is plain, pairwise hatched, deep dotted.
 """
 
 import copy
-import math
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -14,6 +13,18 @@ from typing import Any, Final, Literal
 
 import plotly.graph_objects as go
 import plotly.io
+
+from deepfm.formats import (  # noqa: F401  charts and pages take their formats from here
+    NO_VALUE,
+    format_auc,
+    format_bytes,
+    format_count,
+    format_duration,
+    format_logit,
+    format_loss,
+    format_probability,
+    format_rate,
+)
 
 Mode = Literal["light", "dark"]
 Term = Literal["linear", "pairwise", "deep"]
@@ -84,9 +95,6 @@ TERM_WORDS: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 _NAMED: Final = re.compile(r"var\(--dfm-([a-z0-9]+)(?:,\s*([0-9.]+))?\)")
-_MINUS: Final = "−"
-_SPACE: Final = " "
-NO_VALUE: Final = "–"
 
 
 def colour(name: str, alpha: float = 1.0) -> str:
@@ -155,78 +163,6 @@ def shortened(text: str, length: int = 28) -> str:
         return text
     head = (length - 1) * 2 // 3
     return f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}"
-
-
-def format_probability(probability: float | None, digits: int = 1) -> str:
-    """0.132 is "13.2 %"; what would round to 0 or 100 is "<0.1 %" or ">99.9 %"."""
-    if probability is None or math.isnan(probability):
-        return NO_VALUE
-    step = 10.0**-digits
-    percent = 100.0 * probability
-    if 0.0 < percent < step / 2:
-        return f"<{step:.{digits}f}{_SPACE}%"
-    if 100.0 - step / 2 <= percent < 100.0:
-        return f">{100.0 - step:.{digits}f}{_SPACE}%"
-    return f"{percent:.{digits}f}{_SPACE}%"
-
-
-def format_logit(logit: float | None, digits: int = 2) -> str:
-    """1.27 is "+1.27", -0.5 is "−0.50", and what rounds to zero has no sign."""
-    if logit is None or math.isnan(logit):
-        return NO_VALUE
-    text = f"{abs(logit):.{digits}f}"
-    if float(text) == 0.0:
-        return text
-    return (_MINUS if logit < 0 else "+") + text
-
-
-def format_auc(auc: float | None) -> str:
-    """0.9842 with four digits; "–" where rows of one class have none."""
-    return NO_VALUE if auc is None or math.isnan(auc) else f"{auc:.4f}"
-
-
-def format_loss(loss: float | None) -> str:
-    """0.4471 with four digits; "–" where there is none."""
-    return format_auc(loss)
-
-
-def format_count(count: float | None) -> str:
-    """15000 is "15,000"."""
-    return NO_VALUE if count is None or math.isnan(count) else f"{count:,.0f}"
-
-
-def format_rate(per_second: float | None) -> str:
-    """260000 is "260 k/s"."""
-    if per_second is None or math.isnan(per_second):
-        return NO_VALUE
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if per_second >= size:
-            digits = 1 if per_second < 10 * size else 0
-            return f"{per_second / size:.{digits}f}{_SPACE}{unit}/s"
-    return f"{per_second:.0f}{_SPACE}/s"
-
-
-def format_bytes(size: float) -> str:
-    """52,000,000 is "52 MB"."""
-    for power, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if size >= power:
-            digits = 1 if size < 10 * power else 0
-            return f"{size / power:.{digits}f}{_SPACE}{unit}"
-    return f"{size:.0f}{_SPACE}bytes"
-
-
-def format_duration(seconds: float) -> str:
-    """0.4 is "0.4 s", 75 is "1 min 15 s", 7300 is "2 h 2 min"."""
-    if seconds < 10:
-        return f"{seconds:.1f}{_SPACE}s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}{_SPACE}s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes}{_SPACE}min {rest}{_SPACE}s" if rest else f"{minutes}{_SPACE}min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}{_SPACE}h {minutes}{_SPACE}min" if minutes else f"{hours}{_SPACE}h"
 
 
 def signed_arrow(value: float) -> str:

@@ -7,8 +7,6 @@ from deepfm.explanation.words import (
     Span,
     branches_disagree,
     describe,
-    percent,
-    signed,
     strongest,
 )
 
@@ -22,8 +20,6 @@ __all__ = [
     "branches_disagree",
     "describe",
     "explain",
-    "percent",
-    "signed",
     "strongest",
     "what_if",
 ]

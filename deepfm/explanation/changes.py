@@ -17,6 +17,8 @@ from deepfm.trained.weights import Float32s, Float64s, Ids, Weights
 
 COMMONEST: Final = 200
 """How many values of each field are tried for the best change."""
+SEEN_OFTEN: Final = 20
+"""Training rows from which on a value's own effect is more than chance."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +90,15 @@ def what_if(model: TrainedModel, ids: Ids, field: str) -> WhatIf:
 class Change:
     """One field changed: from which value to which, as readable text, and the score after it.
 
-    flips  whether the probability crosses one half
+    count   training rows with the value after it, of which `clicks` were clicked
+    flips   whether the probability crosses one half
     """
 
     field: str
     before: str
     after: str
+    count: int
+    clicks: int
     ids: Ids = dataclasses.field(compare=False)
     logit: float
     probability: float
@@ -106,7 +111,8 @@ def best_change(
     """The one change that moves the probability most toward the other side of one half.
 
     Tried are the 200 commonest values of each field, without “rare or unseen”, missing and empty
-    ones, which nobody can choose. None where no change moves it that way.
+    ones, which nobody can choose, and without those seen in fewer than 20 training rows where
+    others were seen more often. None where no change moves it that way.
     """
     ids = impression if isinstance(impression, np.ndarray) else model.encode(impression)
     neighbours = Neighbours(model.weights, _checked(model, ids))
@@ -124,12 +130,15 @@ def best_change(
 
 
 def _change(model: TrainedModel, ids: Ids, changed: Ids) -> Change:
-    field = model.fields[int(np.flatnonzero(ids != changed)[0])].name
+    position = int(np.flatnonzero(ids != changed)[0])
+    field, index = model.fields[position].name, int(changed[position])
     terms = model.score(np.stack([ids, changed]))
     return Change(
         field=field,
         before=model.decode(ids)[field],
         after=model.decode(changed)[field],
+        count=int(model.vocabulary.counts[index]),
+        clicks=int(model.vocabulary.clicks[index]),
         ids=changed,
         logit=float(terms.logit[1]),
         probability=float(terms.probability[1]),
@@ -144,10 +153,11 @@ def _choosable(vocabulary: Vocabulary, field: Field) -> NDArray[np.int32]:
     if first < last and not vocabulary.decode_column(field.name, np.array([first]))[0].as_py():
         first += 1
     counts = vocabulary.counts[first:last]
-    if len(counts) <= COMMONEST:
-        return np.arange(first, last, dtype=np.int32)
-    commonest = np.argpartition(-counts, COMMONEST)[:COMMONEST]
-    return (first + commonest).astype(np.int32)
+    places = np.arange(len(counts))
+    if len(counts) > COMMONEST:
+        places = np.argpartition(-counts, COMMONEST)[:COMMONEST]
+    often = places[counts[places] >= SEEN_OFTEN]
+    return (first + (often if len(often) else places)).astype(np.int32)
 
 
 def _checked(model: TrainedModel, ids: Ids) -> Ids:

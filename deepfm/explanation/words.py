@@ -7,12 +7,13 @@ from typing import Final, Literal, NamedTuple
 from deepfm.data.vocabulary import MISSING, RARE
 from deepfm.explanation.changes import Change
 from deepfm.explanation.reasons import Explanation
+from deepfm.formats import format_count, format_logit, format_probability
 
 Emphasis = Literal["", "strong", "value", "linear", "pairwise", "deep"]
 Term = Literal["linear", "pairwise", "deep"]
 
 SLIGHT: Final = 0.05
-"""A term nearer to typical than this is not spoken of: it would read as 0.0."""
+"""A term nearer to typical than this is not spoken of: it hardly moves the score."""
 OPPOSED: Final = 0.5
 """Beyond this, and with opposite signs, the two branches are said to pull apart."""
 LONGEST: Final = 40
@@ -82,12 +83,13 @@ def branches_disagree(explanation: Explanation) -> bool:
 def describe(explanation: Explanation, change: Change | None = None) -> list[Span]:
     """The explanation in words, and the best change if one is given.
 
-    "31 %, against 18 % for a typical impression. Single values (+0.5) and pairs (+2.4, mostly
-    kitchenware × recipes) raise it; the network lowers it (−2.2). Change laptop to phone: 96 %."
+    "31.0 %, against 18.0 % for a typical impression. Single values (+0.52) and pairs (+2.40, mostly
+    kitchenware × recipes) raise it; the network lowers it (−2.20). Change laptop to phone (seen
+    9,120 times, 24.1 % clicked): 96.0 %."
     """
     spans = [
-        Span(percent(explanation.probability), "strong"),
-        Span(f", against {percent(explanation.typical)} for a typical impression. "),
+        Span(format_probability(explanation.probability), "strong"),
+        Span(f", against {format_probability(explanation.typical)} for a typical impression. "),
         *_movers(explanation),
     ]
     if change is not None:
@@ -120,7 +122,7 @@ def _movers(explanation: Explanation) -> list[Span]:
 
 
 def _side(explanation: Explanation, terms: list[Term], verb: str) -> list[Span]:
-    """ "single values (+0.5) and pairs (+2.4) raise it", or "the network lowers it (−2.2)"."""
+    """ "single values (+0.52) and pairs (+2.40) raise it", or "the network lowers it (−2.20)"."""
     subject, plural = _SUBJECTS[terms[0]]
     if len(terms) == 1:
         verb = verb if plural else verb + "s"
@@ -137,8 +139,8 @@ def _side(explanation: Explanation, terms: list[Term], verb: str) -> list[Span]:
 
 
 def _amount(explanation: Explanation, term: Term) -> list[Span]:
-    """ "+2.4, mostly kitchenware × recipes"; for single values the amount alone."""
-    amount = Span(signed(getattr(explanation, term)), term)
+    """ "+2.40, mostly kitchenware × recipes"; for single values the amount alone."""
+    amount = Span(format_logit(getattr(explanation, term)), term)
     contributor = strongest(explanation, term) if term != "linear" else None
     if contributor is None:
         return [amount]
@@ -148,15 +150,20 @@ def _amount(explanation: Explanation, term: Term) -> list[Span]:
 
 
 def _change(explanation: Explanation, change: Change) -> list[Span]:
+    rate = format_probability(change.clicks / change.count if change.count else None)
     return [
         Span("Change "),
         Span(_named_value(explanation, change.field), "value"),
         Span(" to "),
         Span(_short(change.after), "value"),
-        Span(": "),
-        Span(percent(change.probability), "strong"),
+        Span(f" (seen {_times(change.count)}, {rate} clicked): "),
+        Span(format_probability(change.probability), "strong"),
         Span("."),
     ]
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{format_count(count)} times"
 
 
 def _named_value(explanation: Explanation, field: str) -> str:
@@ -170,19 +177,3 @@ def _named_value(explanation: Explanation, field: str) -> str:
 
 def _short(text: str) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
-
-
-def percent(probability: float) -> str:
-    """A probability as in speech: 31 %, 3.2 %, 0.42 %, 99.6 %; never a rounded 0 or 100."""
-    value = 100 * probability
-    if value < 0.01:
-        return "under 0.01 %"
-    if value > 99.9:
-        return "over 99.9 %"
-    digits = 2 if value < 0.995 else 1 if value < 9.95 or value > 99 else 0
-    return f"{value:.{digits}f} %"
-
-
-def signed(value: float) -> str:
-    """A part of the logit as in speech: +0.5, −2.2 (with the sign for minus)."""
-    return f"{value:+.1f}".replace("-", "−")

@@ -14,7 +14,7 @@ import deepfm
 
 ROOT = Path(__file__).resolve().parents[2]
 
-BASE = {"config", "errors", "events", "intervals", "terms"}
+BASE = {"config", "errors", "events", "formats", "intervals", "locks", "terms"}
 READERS = BASE | {"data", "trained", "evaluation", "explanation"}
 SHOWN = READERS | {"charts", "runs.store"}
 MAY_IMPORT: dict[str, set[str]] = {
@@ -22,7 +22,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "terms": {"errors"},
     "config": {"errors", "terms"},
     "events": {"errors", "terms"},
+    "formats": set(),
     "intervals": set(),
+    "locks": {"errors"},
     "setup": set(),
     "progress": BASE,
     "data": BASE,
