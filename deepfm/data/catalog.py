@@ -136,8 +136,8 @@ _D2L_FIRST_ROW: Final = (
     *(3194, 3195, 3279, 3651, 3687, 3708, 3722, 3751, 3786, 3801),
 )
 _WAYS_ON: Final = (
-    "Download ctr.zip on another machine and give it by hand (upload it, or "
-    "`python -m deepfm prepare ctr.zip`), or use the bundled demo."
+    "Download ctr.zip on another machine and give it by hand (upload it, or give its path to "
+    "python -m deepfm prepare), or use the bundled demo."
 )
 _BLOCK: Final = 1 << 16
 _DAMAGED: Final = (

@@ -16,7 +16,8 @@ ShouldStop = Callable[[], bool]
 class Reporter:
     """Tells how far a piece of work is, and stops it when it should.
 
-    on_event    receives Progress (at most ten a second, and the last of each stage) and Notice
+    on_event    receives Progress (at most ten a second, and the first and the last of each stage)
+                and Notice
     cancelled   asked at every step; once it says true, the step raises Cancelled
     """
 
@@ -24,6 +25,7 @@ class Reporter:
         self._on_event = on_event
         self._cancelled = cancelled
         self._last = -1.0
+        self._stage = ""
 
     def step(
         self, stage: str, done: float, total: float | None, unit: str, detail: str = ""
@@ -32,8 +34,9 @@ class Reporter:
         if self._cancelled is not None and self._cancelled():
             raise Cancelled(f"Cancelled while {stage.lower()}; nothing was kept.")
         now = time.monotonic()
-        if self._on_event and (now - self._last >= _SECONDS_BETWEEN or done == total):
-            self._last = now
+        due = now - self._last >= _SECONDS_BETWEEN or done == total or stage != self._stage
+        if self._on_event and due:
+            self._last, self._stage = now, stage
             self._on_event(Progress(stage, done, total, unit, detail))
 
     def notice(self, kind: str, text: str) -> None:

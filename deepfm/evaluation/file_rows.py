@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from deepfm.data.labelled import with_label, without_label
 from deepfm.data.reader import ROW, RowReader, Skipped, check_same_columns, open_rows
 from deepfm.data.reporting import OnEvent, Reporter, ShouldStop
 from deepfm.data.schema import Schema, SkippedRow
@@ -83,8 +84,9 @@ def scores_of_file(
 ) -> FileScores:
     """Score a labelled file; `rows` of the scores are row numbers in the file, from 0.
 
-    Rows without a label are skipped and counted. SchemaError for a label that is neither of the
-    run's values, DataError for a file that is missing, damaged or without a usable row.
+    Rows without a label, or with one that is left out, are skipped and counted. SchemaError for a
+    label that is neither of the run's values, DataError for a file that is missing, damaged or
+    without a usable row.
     """
     rows, terms, labels = [], [], []
     with open_for(model, path) as reader:
@@ -92,11 +94,12 @@ def scores_of_file(
         _require(reader, (label,))
         skipped = Skipped()
         for batch in score_file(model, reader, Reporter(on_event, cancelled)):
-            labelled = pc.is_valid(batch.rows.column(label)).to_numpy(zero_copy_only=False)
-            _count_unlabelled(skipped, reader, batch.rows.filter(pa.array(~labelled)), label)
-            kept = batch.rows.filter(pa.array(labelled))
+            for reason, others in without_label(model.schema, batch.rows):
+                _count_skipped(skipped, reader, others, reason)
+            labelled = with_label(model.schema, batch.rows)
+            kept = batch.rows.filter(labelled)
             rows.append(kept.column(ROW).to_numpy())
-            terms.append(batch.terms[labelled])
+            terms.append(batch.terms[labelled.to_numpy(zero_copy_only=False)])
             labels.append(_labels(model.schema, reader, kept))
         _add(skipped, reader.skipped)
     if not sum(map(len, rows)):
@@ -170,12 +173,7 @@ def _labels(schema: Schema, reader: RowReader, rows: pa.RecordBatch) -> np.ndarr
     return (places.to_numpy() >= len(schema.negative)).astype(np.float32)
 
 
-def _count_unlabelled(
-    skipped: Skipped, reader: RowReader, rows: pa.RecordBatch, label: str
-) -> None:
-    if not rows.num_rows:
-        return
-    reason = f"no label in column {label!r}"
+def _count_skipped(skipped: Skipped, reader: RowReader, rows: pa.RecordBatch, reason: str) -> None:
     lines = map(reader.line_of, rows.column(ROW).slice(0, MOST_EXAMPLES).to_pylist())
     examples = [SkippedRow(line, reason) for line in lines]
     _add(skipped, Skipped(rows.num_rows, {reason: rows.num_rows}, examples))

@@ -1,5 +1,6 @@
 """An agreed schema and settings to a job "prepare", followed until its dataset is there."""
 
+import dataclasses
 from pathlib import Path
 from typing import cast
 
@@ -8,11 +9,12 @@ import streamlit as st
 from deepfm.charts.palette import format_count
 from deepfm.config import PrepareConfig, Settings
 from deepfm.data.schema import Inspection, Schema
-from deepfm.errors import DeepFMError, SchemaError
+from deepfm.errors import DeepFMError
 from deepfm.runs.store import JobRow
 from deepfm.ui import state
+from deepfm.ui.data_draft import Draft
 from deepfm.ui.data_source import PREPARE, chosen_test, leave_for_dataset
-from deepfm.ui.text import plain, show_error
+from deepfm.ui.text import plain
 from deepfm.ui.waiting import show_job_end, wait_for_job
 
 
@@ -25,50 +27,63 @@ def prepare_words(found: Inspection, has_test: bool) -> str:
     return f"Reads {rows}{test}, outside this app; the page stays free meanwhile."
 
 
-def choose_settings(job_id: str, found: Inspection, schema: Schema) -> PrepareConfig:
-    """Validation rows, how they are held out, and what gets a feature of its own."""
-    defaults = PrepareConfig()
-    options = _splits(found, schema)
+def choose_settings(
+    job_id: str, found: Inspection, schema: Schema, start: PrepareConfig
+) -> PrepareConfig:
+    """Validation rows, how they are held out, and what gets a feature of its own.
+
+    start   what the fields start with
+    """
     first, second, third, fourth = st.columns(4, gap="medium")
     with first:
         setting = PrepareConfig.setting("validation")
         validation = st.slider(
-            "Validation rows, %", 0, 50, 10, 5, key=f"validation_{job_id}", help=setting.help
+            setting.label,
+            0,
+            50,
+            round(100 * start.validation),
+            5,
+            format="%d %%",
+            key=f"validation_{job_id}",
+            help=setting.help,
         )
     with second:
+        setting, options = PrepareConfig.setting("split"), _splits(found, schema)
         split = st.selectbox(
-            "Held out",
+            setting.label,
             options,
+            options.index(start.split) if start.split in options else 0,
             format_func=_split_words,
             key=f"split_{job_id}",
             disabled=validation == 0,
-            help=PrepareConfig.setting("split").help,
+            help=setting.help,
         )
     with third:
-        min_count = _number("min_count", "Own feature from … rows", f"min_count_{job_id}")
+        min_count = _number("min_count", start.min_count, f"min_count_{job_id}")
     with fourth:
-        buckets = defaults.numeric_buckets
+        buckets = start.numeric_buckets
         if schema.with_roles("numeric"):
-            buckets = _number("numeric_buckets", "Buckets of numbers", f"buckets_{job_id}")
+            buckets = _number("numeric_buckets", buckets, f"buckets_{job_id}")
         else:
             st.caption("No numeric columns, so no buckets.")
     if validation:
         st.caption(plain(f"Proposed: {_split_words(found.proposed_split)} ({found.split_reason})."))
-    return PrepareConfig(
+    return dataclasses.replace(
+        start,
         min_count=min_count,
         validation=validation / 100,
-        split=split if validation else defaults.split,
+        split=split if validation else PrepareConfig().split,
         numeric_buckets=buckets,
     )
 
 
-def _number(name: str, words: str, key: str) -> int:
+def _number(name: str, value: int, key: str) -> int:
     setting = PrepareConfig.setting(name)
     return st.number_input(
-        words,
+        setting.label,
         int(setting.low or 0),
         int(setting.high or 1_000_000),
-        setting.default,
+        value,
         key=key,
         help=setting.help,
     )
@@ -92,52 +107,27 @@ def _split_words(split: str) -> str:
     }[kind]
 
 
-def queue_prepare(
-    job: JobRow,
-    schema: Schema,
-    positive: tuple[str, ...],
-    negative: tuple[str, ...],
-    config: PrepareConfig,
-    name: str,
-    settings: Settings,
-) -> None:
-    """Queue the job, or say in one sentence what is still missing."""
-    try:
-        ready = check_schema(schema, positive, negative)
-    except DeepFMError as error:
-        show_error(error)
-        return
+def queue_prepare(job: JobRow, draft: Draft, settings: Settings) -> None:
+    """Queue the job; the address names it from then on."""
     test = chosen_test(settings)
     payload = {
         "train": job.payload["path"],
         "test": None if test is None else str(test.path),
-        "schema": ready.to_dict(),
-        "config": config.to_dict(),
-        "name": name.strip() or Path(job.payload["path"]).name,
+        "schema": draft.schema.to_dict(),
+        "config": draft.config.to_dict(),
+        "name": draft.name.strip() or Path(job.payload["path"]).name,
     }
     st.query_params[PREPARE] = state.store().queue_job("prepare", payload)
     st.rerun()
 
 
-def check_schema(schema: Schema, positive: tuple[str, ...], negative: tuple[str, ...]) -> Schema:
-    """The schema with its label's values; SchemaError says what the person still has to choose."""
-    label = schema.label.name
-    both = sorted(set(positive) & set(negative))
-    if both:
-        raise SchemaError(
-            f"{both[0]!r} is said to mean both a click and no click. Take it out of one of the two."
-        )
-    if not positive or not negative:
-        missing = "a click" if not positive else "no click"
-        raise SchemaError(
-            f"Choose which value of {label!r} means {missing}; a value that the sample lacks "
-            "can be typed."
-        )
+def columns_mistake(schema: Schema) -> str:
+    """Why the columns cannot be prepared; "" where they can."""
+    if not schema.with_roles("label"):
+        return "Choose the label: the column that says whether it was clicked."
     if not schema.fields:
-        raise SchemaError(
-            "No column is left for the model. Give at least one the role categorical or numeric."
-        )
-    return schema.with_label(label, positive=positive, negative=negative)
+        return "No column is left for the model. Give at least one the role categorical or numeric."
+    return ""
 
 
 def preparing() -> JobRow | None:

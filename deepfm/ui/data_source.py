@@ -5,8 +5,9 @@ Nothing is parsed here: a file that arrives becomes a job "inspect", whose id in
 """
 
 import ipaddress
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import streamlit as st
@@ -14,8 +15,10 @@ import streamlit as st
 from deepfm.charts.palette import format_bytes
 from deepfm.config import Settings
 from deepfm.data.catalog import is_d2l_zip
+from deepfm.data.schema import Schema
 from deepfm.errors import DataError, DeepFMError
 from deepfm.ui import state
+from deepfm.ui.data_draft import DRAFT
 from deepfm.ui.dropzone import dropzone
 from deepfm.ui.text import plain, show_error, show_notice
 from deepfm.ui.upload import Upload, find_upload, upload_limit
@@ -31,7 +34,9 @@ PREPARE: Final = "prepare"
 """What the address names: the job that read the sample, the test file, the job that fetches the
 D2L set, the job that prepares the file.
 """
+_NAMED: Final = (INSPECT, TEST, FETCH, PREPARE)
 _LOOKED_AT: Final = "data_page_dataset"
+_OPEN: Final = "data_page_open"
 
 KINDS: Final = (
     "Tab-, comma- or semicolon-separated text, libsvm, Parquet; also as .gz, .zip or .zst."
@@ -108,7 +113,8 @@ def _test_zone(settings: Settings, height: int) -> None:
     try:
         arrived = dropzone(
             "Test file (optional)",
-            "The same columns. Without one, some rows of your log are held out.",
+            "The same columns. Without one, the validation rows of your log judge the model; "
+            "they also choose its epoch, which flatters it a little.",
             key="test_file",
             settings=settings,
             current=chosen_test(settings),
@@ -151,15 +157,34 @@ def _current_train() -> Upload | None:
     return Upload("", path.name, path.stat().st_size, path) if path.is_file() else None
 
 
-def inspect_file(path: Path, schema: dict[str, object] | None = None) -> None:
-    """Have a sample of a file read anew; the page then shows what was understood."""
-    payload = {"path": str(path), **({} if schema is None else {"schema": schema})}
+def inspect_file(
+    path: Path, schema: Schema | None = None, draft: Mapping[str, Any] | None = None
+) -> None:
+    """Have a sample of a file read anew; the page then shows what was understood.
+
+    draft   what was chosen already, as data_draft keeps it
+    """
+    payload: dict[str, Any] = {"path": str(path)}
+    if schema is not None:
+        payload["schema"] = schema.to_dict()
+    if draft is not None:
+        payload[DRAFT] = dict(draft)
     st.query_params[INSPECT] = state.store().queue_job("inspect", payload)
     st.rerun()
 
 
+def keep_open() -> None:
+    """What is looked at here stays open while other pages are visited."""
+    named = {name: st.query_params[name] for name in _NAMED if name in st.query_params}
+    if not named:
+        named = st.session_state.get(_OPEN, {})
+        st.query_params.update(named)
+    st.session_state[_OPEN] = named
+
+
 def _forget(name: str) -> None:
     st.query_params.pop(name, None)
+    st.session_state.get(_OPEN, {}).pop(name, None)
 
 
 # --- demo and D2L ---------------------------------------------------------------------------
@@ -167,7 +192,7 @@ def _forget(name: str) -> None:
 
 def put_aside() -> None:
     """Look at no file any more; it stays on the server."""
-    for name in (INSPECT, TEST, FETCH, PREPARE):
+    for name in _NAMED:
         _forget(name)
 
 

@@ -1,13 +1,14 @@
 """A job "inspect" to what was understood of a file, changed by the person, and prepared.
 
-What is typed here lives in widgets named after the job, so that a failed Prepare loses nothing.
+What is typed here lives in widgets named after the job and in its draft, so that neither a failed
+Prepare nor a reload loses anything.
 A change of the format or of the label reads the sample anew, with all that was chosen so far.
 """
 
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pandas as pd
 import streamlit as st
@@ -19,14 +20,18 @@ from deepfm.data.schema.declared import Kind
 from deepfm.errors import DeepFMError
 from deepfm.runs.store import JobRow
 from deepfm.ui import state
+from deepfm.ui.data_draft import Draft, first_draft, keep_draft, name_key
+from deepfm.ui.data_label import choose_label, choose_meanings, meanings_mistake
 from deepfm.ui.data_preparing import (
     choose_settings,
+    columns_mistake,
     prepare_words,
     preparing,
     queue_prepare,
     show_preparing,
 )
 from deepfm.ui.data_source import INSPECT, chosen_test, inspect_file, put_aside
+from deepfm.ui.forms import mistake
 from deepfm.ui.text import plain, show_error, show_notice
 from deepfm.ui.waiting import show_job_end, wait_for_job
 
@@ -43,7 +48,6 @@ _TEXT_KINDS: Final[Mapping[Kind, str]] = {
     "libsvm": "libsvm",
     "libffm": "libffm",
 }
-_MOST_VALUES: Final = 200
 
 
 def show_understood(job_id: str, settings: Settings) -> None:
@@ -52,6 +56,7 @@ def show_understood(job_id: str, settings: Settings) -> None:
         job = state.store().job(job_id)
     except DeepFMError as error:
         show_error(error)
+        _put_aside_button()
         return
     if not job.ended:
         wait_for_job(job_id, "Reading a sample of the file", key=INSPECT, on_end=lambda _: None)
@@ -79,9 +84,11 @@ def _heading(words: str) -> None:
         horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
     ):
         st.subheader(plain(words), anchor=False, width="content")
-        st.button(
-            "Put this file aside", type="tertiary", icon=":material/close:", on_click=put_aside
-        )
+        _put_aside_button()
+
+
+def _put_aside_button() -> None:
+    st.button("Put this file aside", type="tertiary", icon=":material/close:", on_click=put_aside)
 
 
 def _guess_again(path: str) -> None:
@@ -94,39 +101,56 @@ def _guess_again(path: str) -> None:
 def _show_inspection(job: JobRow, found: Inspection, settings: Settings) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(f"What was understood of {plain(found.file)}", anchor=False)
-        st.button(
-            "Put this file aside", type="tertiary", icon=":material/close:", on_click=put_aside
-        )
+        _put_aside_button()
     st.markdown(plain(sample_words(found)))
     for warning in found.warnings:
         show_notice(warning)
+    start = first_draft(job, found)
     chosen_format = _choose_format(job.id, found.schema.format)
-    left, right = st.columns([2, 3], gap="medium")
+    with st.container(key="stack_label"):
+        left, right = st.columns([2, 3], gap="medium")
     with left:
-        label = _choose_label(job.id, found)
+        label = choose_label(job.id, found)
     with right:
-        positive, negative = _choose_values(job.id, found)
-    roles = _show_columns(job.id, found)
-    schema = _with_roles(found.schema, roles)
-    if chosen_format != found.schema.format:
-        changed = dataclasses.replace(schema, format=chosen_format)
-        inspect_file(Path(job.payload["path"]), changed.to_dict())
-    if label is not None and label not in {column.name for column in _labels(found.schema)}:
-        inspect_file(Path(job.payload["path"]), schema.with_label(label).to_dict())
-    config = choose_settings(job.id, found, schema)
-    name = st.text_input("Name of the dataset", found.file, key=f"name_{job.id}", max_chars=120)
+        meanings = choose_meanings(job.id, found, start.schema)
+    schema = _with_roles(start.schema, _show_columns(job.id, found, start.schema))
+    config = choose_settings(job.id, found, schema, start.config)
+    name = st.text_input("Name of the dataset", start.name, key=name_key(job.id), max_chars=120)
+    draft = Draft(name, config, meanings.applied(schema))
+    _read_anew(job, draft, chosen_format, label)
+    keep_draft(job, found, draft)
+    wrong = columns_mistake(schema) or meanings_mistake(found, meanings)
+    _offer_prepare(job, found, draft, wrong, settings)
+
+
+def _read_anew(job: JobRow, draft: Draft, chosen: FileFormat, label: str | None) -> None:
+    """Where another format or label was chosen, read the sample anew, with all that was chosen."""
+    path, schema = Path(job.payload["path"]), draft.schema
+    if chosen != schema.format:
+        inspect_file(path, dataclasses.replace(schema, format=chosen), draft.without_schema())
+    if label is not None and label not in {column.name for column in schema.with_roles("label")}:
+        inspect_file(path, schema.with_label(label), draft.without_schema())
+
+
+def _offer_prepare(
+    job: JobRow, found: Inspection, draft: Draft, wrong: str, settings: Settings
+) -> None:
+    """How far Prepare is, or why it failed; then its button, and why it cannot be pressed."""
+    current = preparing()
+    show_preparing(current)
     with st.container(horizontal=True, vertical_alignment="center"):
-        current = preparing()
         clicked = st.button(
             "Prepare",
             type="primary",
             icon=":material/construction:",
-            disabled=current is not None and not current.ended,
+            disabled=bool(wrong) or (current is not None and not current.ended),
         )
-        st.caption(prepare_words(found, chosen_test(settings) is not None))
+        if wrong:
+            mistake(wrong)
+        else:
+            st.caption(prepare_words(found, chosen_test(settings) is not None))
     if clicked:
-        queue_prepare(job, schema, positive, negative, config, name, settings)
-    show_preparing(current)
+        queue_prepare(job, draft, settings)
 
 
 def sample_words(found: Inspection) -> str:
@@ -141,10 +165,6 @@ def sample_words(found: Inspection) -> str:
         else "the rest is read when you prepare it"
     )
     return f"{described} A sample: the first {format_count(found.sample_rows)} rows; {rest}."
-
-
-def _labels(schema: Schema) -> tuple[Any, ...]:
-    return schema.with_roles("label")
 
 
 def _choose_format(job_id: str, known: FileFormat) -> FileFormat:
@@ -188,55 +208,10 @@ def _choose_format(job_id: str, known: FileFormat) -> FileFormat:
     )
 
 
-def _choose_label(job_id: str, found: Inspection) -> str | None:
-    names = list(found.schema.names)
-    labels = _labels(found.schema)
-    label = st.selectbox(
-        "Label: the column that says whether it was clicked",
-        names,
-        names.index(labels[0].name) if labels else None,
-        key=f"label_{job_id}",
-        placeholder="Choose the label column",
-    )
-    if labels and labels[0].reason:
-        st.caption(plain(f"Why: {labels[0].reason}."))
-    elif not labels:
-        st.caption("No column looks like a label. Choose the one that says whether it was clicked.")
-    return label
-
-
-def _choose_values(job_id: str, found: Inspection) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    if not _labels(found.schema):
-        return (), ()
-    counts = found.label_values
-    values = [*counts, *found.schema.positive, *found.schema.negative]
-    values = list(dict.fromkeys(values))[:_MOST_VALUES]
-
-    def choose(words: str, key: str, known: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(
-            st.multiselect(
-                words,
-                values,
-                [value for value in known if value in values],
-                format_func=lambda value: f"{value} ({format_count(counts.get(value, 0))} rows)",
-                key=f"{key}_{job_id}",
-                accept_new_options=True,
-                placeholder="Choose or type a value",
-            )
-        )
-
-    first, second = st.columns(2, gap="small")
-    with first:
-        positive = choose("Means a click", "positive", found.schema.positive)
-    with second:
-        negative = choose("Means no click", "negative", found.schema.negative)
-    return positive, negative
-
-
 # --- columns and rows -------------------------------------------------------------------------
 
 
-def _show_columns(job_id: str, found: Inspection) -> dict[str, Role]:
+def _show_columns(job_id: str, found: Inspection, start: Schema) -> dict[str, Role]:
     """The table of columns, whose roles can be changed; the roles as they now stand."""
     unreadable = f"Rows that cannot be read ({format_count(found.skipped_rows)})"
     titles = [
@@ -246,7 +221,7 @@ def _show_columns(job_id: str, found: Inspection) -> dict[str, Role]:
     ]
     tabs = st.tabs(titles)
     with tabs[0]:
-        roles = _edit_roles(job_id, found)
+        roles = _edit_roles(job_id, found, start)
     with tabs[1]:
         st.dataframe(_first_rows(found), hide_index=True, height=320)
     if found.skipped_rows:
@@ -265,13 +240,14 @@ def show_skipped(rows: list[tuple[int, str]]) -> None:
     )
 
 
-def _edit_roles(job_id: str, found: Inspection) -> dict[str, Role]:
+def _edit_roles(job_id: str, found: Inspection, start: Schema) -> dict[str, Role]:
     columns = [column for column in found.columns if column.role != "label"]
+    roles = [start.column(column.name) for column in columns]
     table = pd.DataFrame(
         {
             "Column": [column.name for column in columns],
-            "Role": [column.role for column in columns],
-            "Why": [column.reason for column in columns],
+            "Role": [column.role for column in roles],
+            "Why": [column.reason for column in roles],
             "Examples": ["  ·  ".join(column.examples) for column in columns],
             "Different": [column.distinct for column in columns],
             "Empty": [column.missing for column in columns],

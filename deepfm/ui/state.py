@@ -144,7 +144,10 @@ def dataset(dataset_id: str) -> "Dataset":
     for folder, time in _dataset_folders():
         if folder.name == dataset_id:
             return _dataset(folder, time)
-    raise DataError("There is no such dataset here. Choose another one, or load it again on Data.")
+    raise DataError(
+        "The dataset that this link names is not on this server; it may have been deleted. "
+        "Choose another one, or load the file again on Data."
+    )
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)

@@ -1,5 +1,6 @@
 """The Data page: what was understood can be changed, mistakes keep what was typed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,12 @@ from streamlit.testing.v1 import AppTest
 from deepfm.config import Settings
 from deepfm.data.dataset import prepare
 from deepfm.data.schema import FileFormat, Inspection, Schema, inspect
-from deepfm.errors import DataError, LimitError, SchemaError
+from deepfm.errors import DataError, LimitError
 from deepfm.events import Progress
 from deepfm.runs.store import JobRow, Store
+from deepfm.ui.data_label import Meanings, meanings_mistake, one_class_words
 from deepfm.ui.data_list import delete_dataset
-from deepfm.ui.data_preparing import check_schema
+from deepfm.ui.data_preparing import columns_mistake
 from deepfm.ui.data_source import is_shared, server_file, server_files
 from deepfm.ui.waiting import Seen, pace_of, words_of
 from tests.app.conftest import assert_nothing_wrong
@@ -78,7 +80,7 @@ def test_what_was_understood_is_shown_with_its_extent(home, tmp_path, open_page)
         "First rows",
         "Rows that cannot be read (1)",
     ]
-    assert [box.value for box in page.multiselect] == [["yes"], ["no"]]
+    assert [box.value for box in page.multiselect] == [["yes"], ["no"], []]
 
 
 def test_prepare_queues_what_was_agreed(home, tmp_path, open_page):
@@ -111,10 +113,9 @@ def test_a_mistake_keeps_what_was_typed(home, tmp_path, open_page):
     job_id = inspected(home, click_log(tmp_path))
     page = open_page("data", inspect=job_id)
     page.text_input(key=f"name_{job_id}").set_value("my log")
-    page.multiselect(key=f"positive_{job_id}").set_value([])
-    button(page, "Prepare").click()
-    page.run()
-    assert "Choose which value of 'clicked' means a click" in errors(page)
+    page.multiselect(key=f"positive_{job_id}").set_value([]).run()
+    assert "Choose which value of 'clicked' means a click" in words(page)
+    assert button(page, "Prepare").disabled
     assert page.text_input(key=f"name_{job_id}").value == "my log"
     assert jobs(home)[0].kind == "inspect"
 
@@ -187,6 +188,93 @@ def test_two_hundred_columns_with_long_names_break_nothing(home, tmp_path, open_
     file.write_text("\n".join(["\t".join(["click", *names]), *rows]) + "\n")
     page = open_page("data", inspect=inspected(home, file))
     assert "Columns (201)" in [tab.label for tab in page.tabs]
+
+
+def test_what_was_chosen_is_there_again_after_a_reload(home, tmp_path, open_page):
+    job_id = inspected(home, click_log(tmp_path))
+    page = open_page("data", inspect=job_id)
+    page.text_input(key=f"name_{job_id}").set_value("my data").run()
+    page.slider(key=f"validation_{job_id}").set_value(20).run()
+    page.multiselect(key=f"negative_{job_id}").set_value([]).run()
+    page.text_input(key=f"name_{job_id}").set_value("my own data").run()
+    assert page.slider(key=f"validation_{job_id}").value == 20
+    again = open_page("data", inspect=job_id)
+    assert again.text_input(key=f"name_{job_id}").value == "my own data"
+    assert again.slider(key=f"validation_{job_id}").value == 20
+    assert again.multiselect(key=f"negative_{job_id}").value == []
+
+
+def test_another_label_keeps_the_name_and_the_settings(home, tmp_path, open_page):
+    job_id = inspected(home, click_log(tmp_path))
+    page = open_page("data", inspect=job_id)
+    page.text_input(key=f"name_{job_id}").set_value("my data").run()
+    page.selectbox(key=f"label_{job_id}").select(HOSTILE).run()
+    assert jobs(home)[0].payload["draft"]["name"] == "my data"
+
+
+def test_an_open_file_is_there_again_when_the_page_is_visited_without_address(
+    home, tmp_path, open_page
+):
+    job_id = inspected(home, click_log(tmp_path))
+    page = open_page("data", inspect=job_id)
+    page.query_params.clear()
+    page.run()
+    assert_nothing_wrong(page)
+    assert "What was understood of log.csv" in words(page)
+    button(page, "Put this file aside").click()
+    page.run()
+    page.query_params.clear()
+    page.run()
+    assert "What was understood" not in words(page)
+
+
+def one_class_log(folder: Path) -> Path:
+    file = folder / "log.csv"
+    lines = [f"no,v{row % 7}" for row in range(200)]
+    file.write_text("\n".join(["clicked,site", *lines]) + "\n")
+    return file
+
+
+def test_a_whole_file_of_one_class_is_told_at_once_and_not_prepared(home, tmp_path, open_page):
+    page = open_page("data", inspect=inspected(home, one_class_log(tmp_path)))
+    assert "All 200 rows of the file are not clicked" in words(page)
+    assert "Choose another label column" in words(page)
+    assert button(page, "Prepare").disabled
+
+
+def test_a_sample_of_one_class_is_a_warning_only(tmp_path):
+    found = replace(inspect(one_class_log(tmp_path)), complete=False)
+    meanings = Meanings(("yes",), ("no",))
+    assert meanings_mistake(found, meanings) == ""
+    assert "All 200 rows of the sample are not clicked" in one_class_words(found, meanings)
+
+
+def test_a_third_value_is_named_with_the_boxes_and_can_be_left_out(home, tmp_path, open_page):
+    file = click_log(tmp_path)
+    file.write_text(file.read_text().replace("no,v1", "maybe,v1"))
+    job_id = inspected(home, file)
+    page = open_page("data", inspect=job_id)
+    count = file.read_text().count("maybe")
+    assert f"'maybe' ({count} rows) is in none of the boxes. Add it to “Means a click”" in words(
+        page
+    )
+    assert button(page, "Prepare").disabled
+    page.multiselect(key=f"left_out_{job_id}").set_value(["maybe"]).run()
+    assert "none of the boxes" not in words(page)
+    button(page, "Prepare").click()
+    page.run()
+    assert Schema.from_dict(jobs(home)[0].payload["schema"]).left_out == ("maybe",)
+
+
+def test_a_dataset_that_is_not_there_is_said_above_everything_else(home):
+    from tests.app.conftest import ROOT
+
+    page = AppTest.from_file(str(ROOT / "pages" / "data.py"), default_timeout=60)
+    page.query_params["dataset"] = "nope"
+    page.run()
+    assert "is not on this server" in errors(page)
+    kinds = [type(element).__name__ for element in page.main.children.values()]
+    assert kinds.index("Error") == 1
 
 
 # --- datasets -----------------------------------------------------------------------------
@@ -271,16 +359,18 @@ def understood(tmp_path: Path) -> Inspection:
     return inspect(click_log(tmp_path))
 
 
-def test_a_schema_without_a_use_is_refused_with_the_way_out(tmp_path):
-    schema = understood(tmp_path).schema
-    with pytest.raises(SchemaError, match="both a click and no click"):
-        check_schema(schema, ("yes",), ("yes", "no"))
-    with pytest.raises(SchemaError, match="means no click"):
-        check_schema(schema, ("yes",), ())
+def test_meanings_without_a_use_are_refused_with_the_way_out(tmp_path):
+    found = understood(tmp_path)
+    both = meanings_mistake(found, Meanings(("yes",), ("yes", "no")))
+    assert "'yes' stands in “Means a click” and in “Means no click”" in both
+    assert "are clicked" in meanings_mistake(found, Meanings(("yes", "no"), ()))
+    assert "means no click" in meanings_mistake(found, Meanings(("yes",), ()))
+    assert meanings_mistake(found, Meanings(("yes",), ("no",))) == ""
+    schema = found.schema
+    assert columns_mistake(schema) == ""
     for column in schema.fields:
         schema = schema.with_role(column.name, "ignored")
-    with pytest.raises(SchemaError, match="No column is left"):
-        check_schema(schema, ("yes",), ("no",))
+    assert "No column is left" in columns_mistake(schema)
 
 
 def test_progress_says_amounts_pace_and_time_left():

@@ -75,7 +75,7 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def assert_offers_the_ways_on(message: str) -> None:
-    assert "upload it" in message and "python -m deepfm prepare ctr.zip" in message
+    assert "upload it" in message and "python -m deepfm prepare" in message and "`" not in message
     assert "bundled demo" in message
 
 

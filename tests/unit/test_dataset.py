@@ -17,7 +17,7 @@ import pytest
 from deepfm.config import PrepareConfig, Settings
 from deepfm.data.catalog import open_demo
 from deepfm.data.dataset import Dataset, open_dataset, prepare
-from deepfm.data.schema import inspect
+from deepfm.data.schema import Schema, inspect
 from deepfm.data.synthetic import write_demo
 from deepfm.data.vocabulary import RARE
 from deepfm.errors import Cancelled, ConfigError, DataError, LimitError, SchemaError
@@ -293,6 +293,23 @@ def test_third_label_value_is_refused_with_its_line(tmp_path: Path, settings: Se
         prepare(path, schema=schema, settings=settings)
 
 
+def test_rows_with_a_label_said_to_be_left_out_are_skipped_and_counted(
+    tmp_path: Path, settings: Settings
+) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("click,a\n" + "1,x\n0,y\n" * 20 + "maybe,x\n")
+    schema = inspect(path).schema.with_label(
+        "click", positive=("1",), negative=("0",), left_out=("maybe",)
+    )
+    agreed = Schema.from_dict(json.loads(json.dumps(schema.to_dict())))
+    dataset = prepare(path, schema=agreed, settings=settings)
+    reason = "label 'maybe' in column 'click' is left out"
+    assert dataset.skipped.reasons == {reason: 1}
+    assert [(row.line, row.reason) for row in dataset.skipped.examples] == [(42, reason)]
+    assert dataset.summary().rows == 40
+    assert open_dataset(dataset.folder).schema.left_out == ("maybe",)
+
+
 def test_rows_without_a_label_are_skipped_and_named(tmp_path: Path, settings: Settings) -> None:
     path, test = tmp_path / "log.csv", tmp_path / "test.csv"
     path.write_text("click,a,b\n" + "1,x,p\n0,y,q\n" * 20 + ",x,p\n1,x\n")
@@ -466,7 +483,7 @@ def test_progress_is_told_at_most_ten_times_a_second(tmp_path: Path, settings: S
 @pytest.mark.parametrize("stage", ["Checking", "Reading", "Counting", "Writing"])
 def test_cancelled_leaves_nothing_half_made(tmp_path: Path, settings: Settings, stage: str) -> None:
     path = write_log(tmp_path / "log.tsv", 2000)
-    steps_before = ["Checking", "Reading", "Counting", "Writing"].index(stage)
+    steps_before = ["Checking", "Reading", "Reading on", "Counting", "Writing"].index(stage)
     answers = iter([False] * steps_before + [True])
     with pytest.raises(Cancelled, match=f"Cancelled while {stage.lower()}"):
         make(path, settings, cancelled=lambda: next(answers))

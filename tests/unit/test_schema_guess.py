@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -243,18 +244,22 @@ def test_a_third_label_value_is_warned_of_with_its_line(tmp_path: Path) -> None:
     labels[15] = "maybe"
     found = csv_of(tmp_path / "x.csv", {"clicked": labels, "site": ["a", "b", "c", "d"] * 10})
     assert found.schema.label.name == "clicked"
-    assert found.warnings == (
-        "Column 'clicked' holds 'maybe' on line 17; a label is 0 or 1. "
-        "Choose another label column, or map its values.",
+    assert found.warnings == ()
+    assert found.label_warnings == (
+        "Column 'clicked' holds 'maybe' on line 17, which means neither a click nor no click so "
+        "far. Say what it means, have its rows left out, or choose another label column.",
     )
+    left_out = replace(found.schema, left_out=("maybe",))
+    assert inspect(tmp_path / "x.csv", schema=left_out).label_warnings == ()
 
 
 def test_empty_labels_and_a_single_class_are_warned_of(tmp_path: Path) -> None:
     found = csv_of(tmp_path / "x.csv", {"click": ["0", "", "0"] * 9, "a": list("xyz") * 9})
     assert found.schema.negative == ("0",) and found.schema.positive == ("1",)
-    assert found.warnings == (
-        "9 rows of the sample have no label and are left out.",
-        "All 18 rows of the sample have the same label, '0'.",
+    assert found.warnings == ("9 rows of the sample have no label and are left out.",)
+    assert found.label_warnings == (
+        "All 18 labelled rows of the file are not clicked; to learn anything, a model needs both. "
+        "Choose another label column, or a file that holds both.",
     )
 
 

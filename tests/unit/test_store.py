@@ -658,3 +658,13 @@ def test_opening_the_store_loads_no_library(tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True, text=True
     )
     assert not {"torch", "numpy", "pyarrow", "pandas", "streamlit"} & set(json.loads(output.stdout))
+
+
+def test_a_job_is_amended_when_it_has_ended_and_not_before(store: Store) -> None:
+    job = store.queue_job("inspect", {"path": "a.csv"})
+    with pytest.raises(StoreError, match="is queued; it is amended when it has ended"):
+        store.amend_job(job, {"draft": {"name": "mine"}})
+    store.claim_job("test")
+    store.finish_job(job, "finished", result={})
+    store.amend_job(job, {"draft": {"name": "mine"}})
+    assert store.job(job).payload == {"path": "a.csv", "draft": {"name": "mine"}}

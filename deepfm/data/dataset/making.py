@@ -1,9 +1,7 @@
 """Click files to a dataset folder: checked, encoded aside, renamed into place."""
 
-import fcntl
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -21,8 +19,10 @@ from deepfm.data.reader import RowReader, check_same_columns, open_rows
 from deepfm.data.reporting import OnEvent, Reporter, ShouldStop
 from deepfm.data.schema import Inspection, Schema, inspect
 from deepfm.errors import DataError, SchemaError
+from deepfm.locks import FileLock, is_held
 
 _ASIDE: Final = ".making-"
+_LOCK: Final = "lock"
 _HASH_BLOCK: Final = 1 << 20
 
 
@@ -303,7 +303,7 @@ def _folder_aside(parent: Path) -> Iterator[Path]:
     """A folder to work in, beside the final one, locked while its maker lives; removed after."""
     aside = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=parent))
     try:
-        with _locked(aside):
+        with FileLock(aside / _LOCK).held(seconds=1.0):
             yield aside
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -312,23 +312,10 @@ def _folder_aside(parent: Path) -> Iterator[Path]:
 def _remove_stale(parent: Path) -> None:
     """Remove what processes that were killed left behind: folders whose lock is free.
 
-    One that is still empty is left alone: its maker may be about to lock it.
+    One with nothing but its lock is left alone: its maker may be about to take it. What is in it
+    is therefore looked at before the lock is.
     """
     for aside in parent.glob(f"{_ASIDE}*"):
-        try:
-            with _locked(aside):
-                if any(aside.iterdir()):
-                    shutil.rmtree(aside, ignore_errors=True)
-        except (BlockingIOError, FileNotFoundError):
-            continue
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, which ends with the process; BlockingIOError if another has it."""
-    lock = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(lock)
+        filled = any(path.name != _LOCK for path in aside.glob("*"))
+        if filled and not is_held(aside / _LOCK):
+            shutil.rmtree(aside, ignore_errors=True)

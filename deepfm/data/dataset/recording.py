@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from deepfm.config import Settings
+from deepfm.data.labelled import with_label, without_label
 from deepfm.data.reader import ROW, Skipped
 from deepfm.data.reporting import Reporter
 from deepfm.data.schema import Schema, SkippedRow
@@ -152,6 +153,7 @@ class Recording:
         number, before = len(self.sources), self.total_rows
         self.sources.append(source)
         unread = {name: _Unread(name) for name in self.numeric}
+        reporter.step(f"Reading {source.file}", *source.position(), "bytes")
         for batch in source.batches:
             self._add_batch(number, batch, unread)
             self._check_limit()
@@ -244,20 +246,17 @@ class Recording:
         self, source: Source, batch: pa.RecordBatch
     ) -> tuple[pa.RecordBatch, NDArray[np.uint8]]:
         """The rows that have a label, and it as 1 or 0, uint8; the others are skipped."""
-        name = self.schema.label.name
-        column = batch.column(name)
-        if column.null_count:
-            self._skip_unlabelled(source, batch.filter(pc.is_null(column)))
-            batch = batch.filter(pc.is_valid(column))
-            column = batch.column(name)
+        for reason, rows in without_label(self.schema, batch):
+            self._skip_rows(source, rows, reason)
+        batch = batch.filter(with_label(self.schema, batch))
+        column = batch.column(self.schema.label.name)
         known = pa.array([*self.schema.negative, *self.schema.positive], pa.string())
         places = pc.index_in(column, value_set=known)
         if places.null_count:
             self._refuse_label(source, batch.filter(pc.is_null(places)))
         return batch, (places.to_numpy() >= len(self.schema.negative)).astype(np.uint8)
 
-    def _skip_unlabelled(self, source: Source, rows: pa.RecordBatch) -> None:
-        reason = f"no label in column {self.schema.label.name!r}"
+    def _skip_rows(self, source: Source, rows: pa.RecordBatch, reason: str) -> None:
         first = rows.column(ROW).slice(0, _MOST_EXAMPLES).to_pylist()
         examples = [SkippedRow(source.line_of(row), reason) for row in first]
         self._skip(source, Skipped(rows.num_rows, {reason: rows.num_rows}, examples))
@@ -280,8 +279,8 @@ class Recording:
         meant = " or ".join(map(repr, (*self.schema.positive, *self.schema.negative)))
         raise SchemaError(
             f"{source.file}: column {self.schema.label.name!r} holds {value!r} on "
-            f"{source.row_word} {line}; a label is {meant}. Choose another label column, or say "
-            "which values mean a click."
+            f"{source.row_word} {line}; a label is {meant}. Say whether {value!r} means a click "
+            "or no click, have its rows left out, or choose another label column."
         )
 
     def _numbers(

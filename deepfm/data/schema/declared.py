@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, Final, Literal, Self, get_args
 
 from deepfm.errors import SchemaError
@@ -99,12 +100,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Schema:
-    """Format, columns in file order, and which texts of the label mean 1 and 0."""
+    """Format, columns in file order, and which texts of the label mean 1 and 0.
+
+    left_out   texts of the label whose rows are skipped
+    """
 
     format: FileFormat
     columns: tuple[Column, ...]
     positive: tuple[str, ...] = ()
     negative: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         names = self.names
@@ -117,11 +122,14 @@ class Schema:
             raise SchemaError(
                 f"Column {twice[0]!r} stands in the schema twice; name each column once."
             )
-        both = sorted(set(self.positive) & set(self.negative))
-        if both:
-            raise SchemaError(
-                f"Label value {both[0]!r} is said to mean both 1 and 0; give it one meaning."
-            )
+        meanings = {"1": self.positive, "0": self.negative, "to be left out": self.left_out}
+        for (one, first), (other, second) in combinations(meanings.items(), 2):
+            both = sorted(set(first) & set(second))
+            if both:
+                raise SchemaError(
+                    f"Label value {both[0]!r} is said to mean both {one} and {other}; "
+                    "give it one meaning."
+                )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -170,11 +178,13 @@ class Schema:
         *,
         positive: tuple[str, ...] = (),
         negative: tuple[str, ...] = (),
+        left_out: tuple[str, ...] = (),
     ) -> "Schema":
         """A copy with another label column; the former one becomes categorical.
 
-        positive, negative   the texts that mean 1 and 0; without them those known so far are
-                             kept if the column stays the same, else both are left empty
+        positive, negative, left_out   its texts that mean 1, that mean 0, and whose rows are
+                                       skipped; without them those known so far are kept if the
+                                       column stays the same, else all are left empty
         """
         changed = {
             column.name: dataclasses.replace(
@@ -184,24 +194,28 @@ class Schema:
             if column.name != name
         }
         kept = self.column(name)
-        if kept.role == "label" and not (positive or negative):
-            positive, negative = self.positive, self.negative
+        if kept.role == "label" and not (positive or negative or left_out):
+            positive, negative, left_out = self.positive, self.negative, self.left_out
         if kept.role != "label":
             kept = dataclasses.replace(kept, role="label", reason="chosen by you")
         schema = self._with_columns({**changed, name: kept})
-        return dataclasses.replace(schema, positive=positive, negative=negative)
+        return dataclasses.replace(schema, positive=positive, negative=negative, left_out=left_out)
 
     def _with_columns(self, changed: Mapping[str, Column]) -> "Schema":
         columns = tuple(changed.get(column.name, column) for column in self.columns)
         return dataclasses.replace(self, columns=columns)
 
     def to_dict(self) -> dict[str, Any]:
-        """To JSON's types."""
+        """To JSON's types; `left_out` only where there is something in it.
+
+        So a dataset that leaves nothing out keeps the fingerprint that it had before.
+        """
         return {
             "format": self.format.to_dict(),
             "columns": [column.to_dict() for column in self.columns],
             "positive": list(self.positive),
             "negative": list(self.negative),
+            **({"left_out": list(self.left_out)} if self.left_out else {}),
         }
 
     @classmethod
@@ -213,6 +227,7 @@ class Schema:
             columns=tuple(Column.from_dict(column) for column in values["columns"]),
             positive=tuple(values.get("positive", ())),
             negative=tuple(values.get("negative", ())),
+            left_out=tuple(values.get("left_out", ())),
         )
 
 
@@ -272,6 +287,7 @@ class Inspection:
     proposed_split   "random" or "time:COLUMN", as PrepareConfig.split reads it
     rows             the first 20 rows, to show; None is an empty cell
     warnings         what the person should look at before preparing, one sentence each
+    label_warnings   the same of the label's values, as `schema` gives them their meaning
     """
 
     file: str
@@ -288,6 +304,7 @@ class Inspection:
     rows: tuple[tuple[str | None, ...], ...]
     skipped_rows: int = 0
     warnings: tuple[str, ...] = ()
+    label_warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """To JSON's types."""
@@ -299,6 +316,7 @@ class Inspection:
             "label_values": dict(self.label_values),
             "rows": [list(row) for row in self.rows],
             "warnings": list(self.warnings),
+            "label_warnings": list(self.label_warnings),
         }
 
     @classmethod
@@ -312,6 +330,7 @@ class Inspection:
             "label_values": dict(values["label_values"]),
             "rows": tuple(tuple(row) for row in values["rows"]),
             "warnings": tuple(values.get("warnings", ())),
+            "label_warnings": tuple(values.get("label_warnings", ())),
         }
         return cls(**{**values, **parts})
 

@@ -19,7 +19,6 @@ from deepfm.data.schema.declared import (
     FileFormat,
     Inspection,
     Schema,
-    listed,
 )
 from deepfm.data.schema.facts import Facts
 from deepfm.data.schema.labels import LabelGuess, guess_label, label_meanings
@@ -189,6 +188,7 @@ def _described(
         rows=_shown_rows(sample.table.drop_columns([ROW])),
         skipped_rows=reader.skipped.count,
         warnings=(*remarks, *_warnings(sample, columns, schema)),
+        label_warnings=_label_warnings(sample, _label_facts(columns, schema), schema),
     )
 
 
@@ -260,31 +260,37 @@ def _warnings(sample: Sample, columns: Sequence[Facts], schema: Schema) -> list[
         warnings.append(
             "No column looks like the label. Choose the one that says whether it was clicked."
         )
-        return warnings
-    return warnings + _label_warnings(sample, label, schema)
+    elif label.missing:
+        warnings.append(f"{label.missing:,} rows of the sample have no label and are left out.")
+    return warnings
 
 
-def _label_warnings(sample: Sample, label: Facts, schema: Schema) -> list[str]:
-    warnings = []
-    known = {*schema.positive, *schema.negative}
+def _label_warnings(sample: Sample, label: Facts | None, schema: Schema) -> tuple[str, ...]:
+    """What is wrong with the meanings of the label's values."""
+    if label is None:
+        return ()
+    known = {*schema.positive, *schema.negative, *schema.left_out}
     unknown = [text for text in label.values.to_pylist() if text not in known]
     if unknown:
         row = label.cells.index(unknown[0]).as_py()
         word, line = sample.reader.row_word, sample.lines[row]
         more = f" ({len(unknown):,} such values)" if len(unknown) > 1 else ""
-        warnings.append(
-            f"Column {label.name!r} holds {_shortened(unknown[0])!r} on {word} {line:,}{more}; a "
-            "label is 0 or 1. Choose another label column, or map its values."
+        return (
+            f"Column {label.name!r} holds {_shortened(unknown[0])!r} on {word} {line:,}{more}, "
+            "which means neither a click nor no click so far. Say what it means, have its rows "
+            "left out, or choose another label column.",
         )
-    if label.missing:
-        warnings.append(f"{label.missing:,} rows of the sample have no label and are left out.")
-    clicked = sum(_count(label, text) for text in schema.positive)
-    if not unknown and label.filled and clicked in (0, label.filled):
-        warnings.append(
-            f"All {label.filled:,} rows of the sample have the same label, "
-            f"{listed(label.values.to_pylist()[:1])}."
-        )
-    return warnings
+    clicked, others = (
+        sum(_count(label, text) for text in texts) for texts in (schema.positive, schema.negative)
+    )
+    if clicked + others == 0 or (clicked and others):
+        return ()
+    extent = "file" if sample.complete else "sample"
+    return (
+        f"All {clicked + others:,} labelled rows of the {extent} are "
+        f"{'clicked' if clicked else 'not clicked'}; to learn anything, a model needs both. "
+        "Choose another label column, or a file that holds both.",
+    )
 
 
 def _count(facts: Facts, text: str) -> int:

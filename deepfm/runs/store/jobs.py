@@ -39,6 +39,17 @@ class JobTable:
         with self._database.reading() as connection:
             return _row(_job_row(connection, job_id))
 
+    def amend_job(self, job_id: str, changes: Mapping[str, Any]) -> None:
+        """Set some keys of an ended job's payload: what a person has made of its result since."""
+        with self._database.writing() as connection:
+            row = _job_row(connection, job_id)
+            if row["state"] not in JOB_ENDS:
+                raise StoreError(f"Job {job_id} is {row['state']}; it is amended when it has ended.")
+            payload = {**json.loads(row["payload"]), **changes}
+            connection.execute(
+                "UPDATE jobs SET payload = ? WHERE id = ?", (json.dumps(payload), job_id)
+            )
+
     def jobs(self, *, active: bool = False, limit: int | None = None) -> list[JobRow]:
         """Jobs, the newest first; with `active`, those that wait or work."""
         where = " WHERE state IN ('queued', 'working')" if active else ""

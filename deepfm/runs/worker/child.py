@@ -18,7 +18,7 @@ from deepfm.runs.store import JobRow, RunRow, Store
 from deepfm.runs.worker import words
 from deepfm.runs.worker.gpus import gpu_of
 from deepfm.runs.worker.link import Link
-from deepfm.runs.worker.lock import FileLock
+from deepfm.locks import FileLock
 from deepfm.runs.worker.service import log_file
 from deepfm.runs.worker.table import TRAIN, Context, LaneName, WorkTable, load, load_name
 

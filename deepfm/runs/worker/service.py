@@ -14,7 +14,7 @@ from typing import Final
 
 import deepfm
 from deepfm.errors import DeepFMError, StoreError
-from deepfm.runs.worker.lock import FileLock, holder, is_held
+from deepfm.locks import FileLock, holder, is_held
 
 IDLE_MINUTES: Final = 30.0
 """How long a worker that was not started by hand stays with nothing to do and no app open."""

@@ -23,7 +23,7 @@ from deepfm.runs.worker.child import Assignment, ChildSpec, set_up_log, slot_loc
 from deepfm.runs.worker.gpus import gpu_count, training_slots
 from deepfm.runs.worker.lanes import Child, Lane
 from deepfm.runs.worker.link import BUSY_SECONDS, REFUSED
-from deepfm.runs.worker.lock import FileLock, holder, is_held
+from deepfm.locks import FileLock, holder, is_held
 from deepfm.runs.worker.service import app_lock, log_file, worker_lock
 from deepfm.runs.worker.table import WORK, WorkTable
 
