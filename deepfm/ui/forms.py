@@ -32,8 +32,13 @@ class SettingsForm:
     mistakes: dict[str, str] = field(default_factory=dict)
 
     def key(self, setting: str) -> str:
-        """The session key of a setting's widget."""
-        return f"{self.name}_{setting}"
+        """The session key of a setting's widget; another one once it was filled from outside.
+
+        A new widget starts with its value in every drawing. A value put into an old one by the
+        session is told to the browser once, and lost where that drawing is overtaken by the next.
+        """
+        filled = st.session_state.get(f"{self.name}_filled", {}).get(setting, 0)
+        return f"{self.name}_{setting}" + (f"_{filled}" if filled else "")
 
     @property
     def drafts(self) -> dict[str, str]:
@@ -56,9 +61,7 @@ class SettingsForm:
 
     def show(self, setting: Setting) -> None:
         """The field of a setting that was read, and under it the sentence about its mistake."""
-        start = _widget_value(setting, self.text(setting))
-        st.session_state.setdefault(self.key(setting.name), start)
-        _SHOW[setting.kind](self, setting)
+        _SHOW[setting.kind](self, setting, _widget_value(setting, self.text(setting)))
         if setting.name in self.mistakes:
             mistake(self.mistakes[setting.name])
 
@@ -78,17 +81,24 @@ class SettingsForm:
     def put(self, setting: Setting, value: Any) -> None:
         """Fill a field from outside, in a callback: with another run's value."""
         self.drafts[setting.name] = _as_text(setting, value)
-        st.session_state.pop(self.key(setting.name), None)
+        self._renew(setting.name)
 
     def reset(self, setting: Setting) -> None:
         """Back to the default, in a callback."""
         self.drafts.pop(setting.name, None)
-        st.session_state.pop(self.key(setting.name), None)
+        self._renew(setting.name)
 
     def taken(self, setting: Setting) -> None:
         """A widget's new value into the drafts: its on_change."""
-        value = st.session_state[self.key(setting.name)]
-        self.drafts[setting.name] = value if isinstance(value, str) else _as_text(setting, value)
+        value = st.session_state.get(self.key(setting.name))
+        if value is not None:  # the widget may be gone before its last word arrives
+            text = value if isinstance(value, str) else _as_text(setting, value)
+            self.drafts[setting.name] = text
+
+    def _renew(self, setting: str) -> None:
+        """Let the next drawing begin with a new widget."""
+        filled: dict[str, int] = st.session_state.setdefault(f"{self.name}_filled", {})
+        filled[setting] = filled.get(setting, 0) + 1
 
     def _default(self, setting: Setting) -> str:
         return _as_text(setting, self.defaults.get(setting.name, setting.default))
@@ -120,9 +130,10 @@ def _widget_value(setting: Setting, text: str) -> str | bool:
     return text if not choices or text in choices else choices[0]
 
 
-def _typed(form: SettingsForm, setting: Setting) -> None:
+def _typed(form: SettingsForm, setting: Setting, start: str | bool) -> None:
     st.text_input(
         setting.label,
+        value=str(start),
         key=form.key(setting.name),
         help=setting.help,
         on_change=form.taken,
@@ -131,10 +142,11 @@ def _typed(form: SettingsForm, setting: Setting) -> None:
     )
 
 
-def _chosen(form: SettingsForm, setting: Setting) -> None:
+def _chosen(form: SettingsForm, setting: Setting, start: str | bool) -> None:
     st.selectbox(
         setting.label,
         setting.choices,
+        index=setting.choices.index(str(start)),
         key=form.key(setting.name),
         help=setting.help,
         on_change=form.taken,
@@ -142,9 +154,10 @@ def _chosen(form: SettingsForm, setting: Setting) -> None:
     )
 
 
-def _switched(form: SettingsForm, setting: Setting) -> None:
+def _switched(form: SettingsForm, setting: Setting, start: str | bool) -> None:
     st.toggle(
         setting.label,
+        value=bool(start),
         key=form.key(setting.name),
         help=setting.help,
         on_change=form.taken,
@@ -157,10 +170,11 @@ def lamps(terms: Sequence[str]) -> str:
     return " ".join(letter if term in terms else "·" for term, letter in TERM_LETTERS.items())
 
 
-def _modelled(form: SettingsForm, setting: Setting) -> None:
+def _modelled(form: SettingsForm, setting: Setting, start: str | bool) -> None:
     st.selectbox(
         "Model",
         tuple(TERM_SETS),
+        index=tuple(TERM_SETS).index(str(start)),
         key=form.key(setting.name),
         format_func=lambda name: f"{lamps(TERM_SETS[name])}   {name}",
         help="Which terms make the logit: L linear, P pairwise, D deep. The wide part of "
@@ -170,7 +184,7 @@ def _modelled(form: SettingsForm, setting: Setting) -> None:
     )
 
 
-_SHOW: Final[Mapping[str, Callable[[SettingsForm, Setting], None]]] = {
+_SHOW: Final[Mapping[str, Callable[[SettingsForm, Setting, str | bool], None]]] = {
     "int": _typed,
     "float": _typed,
     "ints": _typed,

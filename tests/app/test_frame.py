@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from streamlit.proto.ClientState_pb2 import ClientState
-from streamlit.runtime.app_session import AppSession
+from streamlit.runtime.scriptrunner.script_runner import ScriptRunner
+from streamlit.runtime.scriptrunner_utils.script_requests import RerunData, ScriptRequests
 from streamlit.testing.v1 import AppTest
 
 from deepfm.config import ModelConfig, TrainConfig
@@ -132,23 +132,43 @@ def test_text_of_many_lines_becomes_one():
     assert "\n" not in plain("a\n\n# b")
 
 
-class _Asked:
-    """A session that notes the reruns it was asked for."""
+class _Runner:
+    """A script runner on the page "train" that notes what it runs."""
 
-    page_script_hash = "train"
+    class _pages_manager:  # noqa: N801
+        current_page_script_hash = "train"
 
     def __init__(self) -> None:
-        self.asked: list[ClientState | None] = []
+        self.ran: list[RerunData] = []
 
 
-def test_a_rerun_for_the_page_before_is_dropped(monkeypatch):
-    """A fragment's timer may still fire for a page that the server has left."""
-    monkeypatch.setattr(AppSession, "request_rerun", lambda s, state: s.asked.append(state))
+@pytest.fixture
+def dropping(monkeypatch) -> None:
+    """What is late is dropped, in this test only."""
+    monkeypatch.setattr(ScriptRunner, "_run_script", lambda runner, data: runner.ran.append(data))
+    monkeypatch.setattr(
+        ScriptRequests, "_request_rerun_locked", ScriptRequests._request_rerun_locked
+    )
     drop_late_reruns()
-    late = ClientState(fragment_id="chip", page_script_hash="start")
-    timely = ClientState(fragment_id="chip", page_script_hash="train")
-    moved = ClientState(page_script_hash="start")
-    session = _Asked()
-    for asked in (late, timely, moved, None):
-        AppSession.request_rerun(session, asked)
-    assert session.asked == [timely, moved, None]
+
+
+def test_a_rerun_for_the_page_before_is_dropped(dropping):
+    """A fragment's timer may fire, or its request wait, while the server leaves the page."""
+    late = RerunData(fragment_id_queue=["chip"], page_script_hash="start")
+    timely = RerunData(fragment_id_queue=["chip"], page_script_hash="train")
+    moved = RerunData(page_script_hash="start")
+    runner = _Runner()
+    for asked in (late, timely, moved):
+        ScriptRunner._run_script(runner, asked)
+    assert runner.ran == [timely, moved]
+
+
+def test_a_timer_does_not_lead_a_waiting_page_back(dropping):
+    requests = ScriptRequests()
+    requests.request_rerun(RerunData(page_script_hash="train", query_string="run=a"))
+    timer = RerunData(fragment_id="chip", page_script_hash="start", is_auto_rerun=True)
+    assert requests.request_rerun(timer)
+    waiting = requests.on_scriptrunner_ready().rerun_data
+    assert (waiting.page_script_hash, waiting.query_string) == ("train", "run=a")
+    assert requests.request_rerun(timer), "with nothing waiting it is drawn"
+    assert requests.on_scriptrunner_ready().rerun_data.fragment_id_queue == ["chip"]
