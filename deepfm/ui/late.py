@@ -1,4 +1,4 @@
-"""Reruns that a browser's timer asked for on the page before: dropped, they would empty the new one.
+"""Reruns asked for by a timer on the page before: dropped, as they would empty the new page.
 
 A fragment with run_every asks for its rerun by a timer in the browser, and the request names the
 page that the browser is on. The server may have left that page meanwhile, or leave it while the
@@ -39,5 +39,5 @@ def drop_late_reruns() -> None:
             return True
         return request_locked(requests, new_data)
 
-    ScriptRunner._run_script = run_timely_script  # type: ignore[method-assign]
-    ScriptRequests._request_rerun_locked = request_timely_rerun  # type: ignore[method-assign]
+    ScriptRunner._run_script = run_timely_script  # type: ignore[method-assign, assignment]
+    ScriptRequests._request_rerun_locked = request_timely_rerun  # type: ignore[method-assign, assignment]

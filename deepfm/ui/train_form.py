@@ -67,13 +67,13 @@ def train_form(dataset: "Dataset", dataset_id: str) -> None:
 
 def _choose_preset(dataset: "Dataset", settings: Mapping[str, Setting]) -> Preset:
     """The preset from the address, else the one chosen before, else what fits the dataset."""
-    if PRESET_KEY not in st.session_state:
-        wanted = st.query_params.get("preset") or st.session_state.get(PRESET_DRAFT, "")
-        known = wanted in PRESETS
-        st.session_state[PRESET_KEY] = wanted if known else preset_for(dataset)
-    st.segmented_control(
+    fitting = preset_for(dataset)
+    wanted = st.query_params.get("preset") or st.session_state.get(PRESET_DRAFT, "")
+    start = wanted if wanted in PRESETS else fitting
+    chosen = st.segmented_control(
         "Preset",
         list(PRESETS),
+        default=start,
         key=PRESET_KEY,
         format_func=lambda name: PRESET_TITLES.get(name, name),
         required=True,
@@ -81,8 +81,8 @@ def _choose_preset(dataset: "Dataset", settings: Mapping[str, Setting]) -> Prese
         args=(settings,),
         width="stretch",
     )
-    name = str(st.session_state[PRESET_KEY])
-    if name == preset_for(dataset):
+    name = str(chosen or start)
+    if name == fitting:
         st.query_params.pop("preset", None)
     elif st.query_params.get("preset") != name:
         st.query_params["preset"] = name
@@ -92,7 +92,10 @@ def _choose_preset(dataset: "Dataset", settings: Mapping[str, Setting]) -> Prese
 
 def _preset_chosen(settings: Mapping[str, Setting]) -> None:
     """Fields that any preset speaks of take the new one's values; the others keep theirs."""
-    st.session_state[PRESET_DRAFT] = st.session_state[PRESET_KEY]
+    chosen = st.session_state.get(PRESET_KEY)
+    if chosen is None:  # the control may be gone before its last word arrives
+        return
+    st.session_state[PRESET_DRAFT] = chosen
     form = SettingsForm("train")
     for name in {name for preset in PRESETS.values() for name in (*preset.model, *preset.train)}:
         form.reset(settings[name])

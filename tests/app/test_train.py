@@ -1,5 +1,6 @@
 """The Train page: mistakes stand at their field, the address holds the form, runs are watched."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +41,9 @@ def runs_of(home: Path) -> list[RunRow]:
 
 
 def field(page: AppTest, setting: str):  # type: ignore[no-untyped-def]
-    return page.text_input(key=f"train_{setting}")
+    """A setting's text field; its key is numbered once it was filled from outside."""
+    key = re.compile(rf"train_{setting}(_[0-9]+)?")
+    return next(box for box in page.text_input if key.fullmatch(str(box.key)))
 
 
 def words(page: AppTest) -> str:
