@@ -1,6 +1,6 @@
 """Frappe to one honest table: LR, FM, DNN, Wide & Deep and DeepFM tuned with equal effort.
 
-python benchmarks/frappe.py FOLDER    (with valid.libsvm.gz and test.libsvm.gz)
+python -m benchmarks.frappe FOLDER    (with valid.libsvm.gz and test.libsvm.gz)
 
 Each model gets the same trials, each one change to the preset real-data; validation AUC chooses
 one, and three seeds of it are measured on the test file. Prints a Markdown table and one JSON line.

@@ -1,5 +1,6 @@
 """A model's weights to the arrays that the CPU step works in, and back as views."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -80,6 +81,8 @@ def _columns(model: DeepFM, places: dict[int, int]) -> Columns:
 class Layer:
     """One linear layer: views of the flat arrays. weight [out, in], bias [out].
 
+    Hidden widths are rounded up to a multiple of 16, which matrix products need to be fast; the
+    columns more are zero and stay so, since nothing reaches them.
     gradients   (weight, bias) of each part of the batch
     """
 
@@ -89,48 +92,29 @@ class Layer:
 
 
 class Network:
-    """The network's layers and the linear term's a and b, all in one flat array.
+    """The network's layers, after the linear term's a and b, in one flat array.
 
     weights, mean, square   float32[n]
     gradients               float32[parts, n], one row for each part of the batch
     """
 
     def __init__(self, model: DeepFM, parts: int) -> None:
-        owned = [] if model.linear is None else list(model.linear.output.parameters())
         linears = [] if model.deep is None else model.deep.linears()
-        owned += [weight for linear in linears for weight in linear.parameters()]
-        flat = torch.cat([weight.data.reshape(-1) for weight in owned])
-        gradients = torch.zeros(parts, len(flat))
+        shapes = _padded_shapes(linears)
+        length = 2 + sum(out * (into + 1) for out, into in shapes)
+        flat, gradients = torch.zeros(length), torch.zeros(parts, length)
         self.weights, self.gradients = flat.numpy(), gradients.numpy()
         self.mean, self.square = np.zeros_like(self.weights), np.zeros_like(self.weights)
-        self.layers: list[Layer] = []
         self.drop_rates = _drop_rates(model)
         self.is_tanh = model.config.activation == "tanh"
+        self.layers = list(_layers(shapes, flat, gradients))
+        for linear, layer in zip(linears, self.layers, strict=True):
+            _bind(linear.weight, layer.weight)
+            _bind(linear.bias, layer.bias)
         self._has_linear = model.linear is not None
-        self._lay_out(owned, linears, flat, gradients)
-
-    def _lay_out(
-        self,
-        owned: list[nn.Parameter],
-        linears: list[nn.Linear],
-        flat: Tensor,
-        gradients: Tensor,
-    ) -> None:
-        places: dict[int, slice] = {}
-        start = 0
-        for parameter in owned:
-            places[id(parameter)] = slice(start, start + parameter.numel())
-            parameter.data = flat[places[id(parameter)]].view(parameter.shape)
-            start += parameter.numel()
-        for linear in linears:
-            weight, bias = places[id(linear.weight)], places[id(linear.bias)]
-            self.layers.append(
-                Layer(
-                    linear.weight.data,
-                    linear.bias.data,
-                    tuple((row[weight].view(linear.weight.shape), row[bias]) for row in gradients),
-                )
-            )
+        if model.linear is not None:
+            _bind(model.linear.output.weight, flat[:1].view(1, 1))
+            _bind(model.linear.output.bias, flat[1:2])
 
     @property
     def depth(self) -> int:
@@ -140,12 +124,12 @@ class Network:
     @property
     def linear_scale(self) -> np.float32:
         """a of the linear term; 0 without it."""
-        return self.weights[0] if self._has_linear else np.float32(0)
+        return self.weights[0]
 
     @property
     def linear_bias(self) -> np.float32:
         """b of the linear term; 0 without it."""
-        return self.weights[1] if self._has_linear else np.float32(0)
+        return self.weights[1]
 
     def forward(self, buffers: "Buffers", rows: slice, seeds: tuple[np.uint32, ...]) -> None:
         """The deep term of some rows, from `embedded` to `deep`."""
@@ -187,6 +171,34 @@ class Network:
         for other in self.gradients[1:]:
             total += other
         kernels.adam(self.weights, total, self.mean, self.square, constants)
+
+
+def _padded_shapes(linears: list[nn.Linear]) -> list[tuple[int, int]]:
+    """(out, in) of each layer, hidden widths rounded up to a multiple of 16."""
+    shapes: list[tuple[int, int]] = []
+    for linear in linears:
+        out, into = linear.weight.shape
+        into = shapes[-1][0] if shapes else into
+        shapes.append((out if linear is linears[-1] else -(-out // 16) * 16, into))
+    return shapes
+
+
+def _layers(shapes: list[tuple[int, int]], flat: Tensor, gradients: Tensor) -> Iterator[Layer]:
+    """Views of the flat arrays, one layer after the other from the third number on."""
+    start = 2
+    for out, into in shapes:
+        weight = slice(start, start + out * into)
+        bias = slice(weight.stop, weight.stop + out)
+        slopes = tuple((row[weight].view(out, into), row[bias]) for row in gradients)
+        yield Layer(flat[weight].view(out, into), flat[bias], slopes)
+        start = bias.stop
+
+
+def _bind(parameter: Tensor, place: Tensor) -> None:
+    """Move a parameter into the corner of a place; from then on it is a view of it."""
+    corner = place[tuple(slice(size) for size in parameter.shape)]
+    corner.copy_(parameter.data)
+    parameter.data = corner
 
 
 def _drop_rates(model: DeepFM) -> list[float]:

@@ -155,10 +155,11 @@ def _scores_table(scored: ScoredPart) -> pa.Table:
 def _impressions_table(dataset: Dataset, part: Part, count: int) -> pa.Table:
     """part, row, and the raw text of every column; training rows are decoded from their ids."""
     if part.has_rows:
-        raw = part.rows().slice(0, count).drop_columns([ROW])
+        raw = part.rows(0, count).drop_columns([ROW])
     else:
-        decoded = [dataset.vocabulary.decode(row) for row in part.ids[:count]]
-        raw = pa.Table.from_pylist(decoded)
+        decode, ids = dataset.vocabulary.decode_column, np.array(part.ids[:count])
+        names = [field.name for field in dataset.fields]
+        raw = pa.table([decode(name, ids[:, i]) for i, name in enumerate(names)], names=names)
     index = {
         "part": pa.array([part.name] * count, pa.string()),
         "row": pa.array(np.arange(count), pa.int64()),
