@@ -19,7 +19,8 @@ function writer(field, change, list) {
   const box = document.createElement('span');
   const input = document.createElement('input');
   input.value = field.value;
-  input.placeholder = EMPTY;
+  input.placeholder = field.value === '' ? EMPTY : 'type a value';
+  input.title = 'Type a value';
   input.autocomplete = 'off';
   if (field.options.length) {
     const options = document.createElement('datalist');

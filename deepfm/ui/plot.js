@@ -2,8 +2,11 @@
 // follows a slider by hand, reports clicks, and says in words when a figure cannot be drawn.
 const COLOURS = __COLOURS__;
 const NAMED = /var\(--dfm-([a-z0-9]+)(?:,\s*([0-9.]+))?\)/g;
+const AXIS = /^[xy]axis\d*$/;
 const CONFIG = {
   displaylogo: false,
+  // Its note hangs in the page's corner, outside the theme; ours stands in the chart.
+  displayNotifier: false,
   responsive: false,
   doubleClick: 'reset+autosize',
   modeBarButtonsToRemove: ['select2d', 'lasso2d', 'autoScale2d', 'zoomIn2d', 'zoomOut2d'],
@@ -127,29 +130,51 @@ async function drawOnce(state, Plotly) {
   const config = { ...CONFIG, ...state.config };
   // Only a change of the figure moves its bars; a new theme or width is drawn at once.
   if (!state.shown || state.drawnText === state.text) delete layout.transition;
+  if (layout.transition) await moveAxes(state, Plotly, layout);
   await react(state, Plotly, figure.data, layout, config);
   state.shown = shown;
   state.drawnText = state.text;
+}
+
+// Before bars move, their axes are there at once: Plotly squeezes labels while an axis moves, and
+// reports its own moving as if a person had zoomed.
+async function moveAxes(state, Plotly, layout) {
+  const moved = {};
+  for (const [name, { range }] of Object.entries(layout).filter(([name]) => AXIS.test(name))) {
+    const now = state.chart._fullLayout?.[name]?.range;
+    if (range && String(range) !== String(now)) moved[`${name}.range`] = range.slice();
+  }
+  if (!Object.keys(moved).length) return;
+  state.byItself = true;
+  await Plotly.relayout(state.chart, moved);
+  state.byItself = false;
 }
 
 // Plotly drops a zoom by hand when the figure asks for another range; a person's zoom wins.
 function keepZoom(state, layout) {
   if (state.revision !== layout.uirevision) state.zoomed = {};
   state.revision = layout.uirevision;
+  tellZoom(state);
   for (const [axis, range] of Object.entries(state.zoomed)) {
     layout[axis] = { ...layout[axis], range, autorange: false };
   }
 }
 
 function noteZoom(state, change) {
+  if (state.byItself) return;
   for (const [name, value] of Object.entries(change)) {
     const [axis, what] = name.split('.');
-    if (!/^[xy]axis\d*$/.test(axis)) continue;
+    if (!AXIS.test(axis)) continue;
     if (state.resetting || what === 'autorange') delete state.zoomed[axis];
     else if (what === 'range') state.zoomed[axis] = value.slice();
     else if (what === 'range[0]') state.zoomed[axis] = [value, change[`${axis}.range[1]`]];
   }
   state.resetting = false;
+  tellZoom(state);
+}
+
+function tellZoom(state) {
+  state.zoomNote.hidden = !Object.keys(state.zoomed).length;
 }
 
 async function react(state, Plotly, data, layout, config) {
@@ -185,13 +210,36 @@ function report(state, event) {
   });
 }
 
+const SCALE = 5;
+
+// What the control says of its frame: the range, the value at its thumb, the sentence below.
+function showControl(state) {
+  const { readouts = [], values = [] } = state.slider ?? {};
+  const words = readouts[state.frame] ?? '';
+  const last = Math.max(1, Number(state.range.max));
+  state.range.value = String(state.frame);
+  state.range.setAttribute('aria-valuetext', words);
+  state.readout.textContent = words;
+  state.thumb.textContent = values[state.frame] ?? '';
+  state.thumb.style.setProperty('--dfm-at', String(state.frame / last));
+}
+
+function showScale(state) {
+  const values = state.slider.values ?? [];
+  const places = values.length < SCALE ? [] : [...Array(SCALE).keys()];
+  const marks = places.map((place) => {
+    const mark = document.createElement('span');
+    mark.textContent = values[Math.round((place * (values.length - 1)) / (SCALE - 1))];
+    mark.style.setProperty('--dfm-at', String(place / (SCALE - 1)));
+    return mark;
+  });
+  state.scale.replaceChildren(...marks);
+}
+
 function showFrame(state, index) {
   const last = (state.figure.frames?.length ?? 1) - 1;
   state.frame = Math.max(0, Math.min(last, index));
-  state.range.value = String(state.frame);
-  const words = state.slider?.readouts?.[state.frame] ?? '';
-  state.readout.textContent = words;
-  state.range.setAttribute('aria-valuetext', words);
+  showControl(state);
   if (!state.scheduled) {
     state.scheduled = true;
     requestAnimationFrame(() => { state.scheduled = false; draw(state); });
@@ -239,15 +287,15 @@ function setSlider(state, slider) {
   state.slider = slider;
   const frames = state.figure.frames?.length ?? 0;
   state.control.hidden = !slider || slider.hidden || frames < 2;
+  state.root.classList.toggle('dfm-above', Boolean(slider?.above));
   if (!slider) { state.frame = -1; return; }
   state.label.textContent = slider.label;
   state.play.hidden = !slider.play;
   state.range.max = String(Math.max(0, frames - 1));
   const index = first ? slider.start : Math.min(state.frame, frames - 1);
   state.frame = Math.max(0, index);
-  state.range.value = String(state.frame);
-  state.readout.textContent = slider.readouts?.[state.frame] ?? '';
-  state.range.setAttribute('aria-valuetext', state.readout.textContent);
+  showScale(state);
+  showControl(state);
 }
 
 function open(root) {
@@ -255,7 +303,8 @@ function open(root) {
   const state = {
     root, frame: -1, zoomed: {}, heading: find('heading'), chart: find('chart'),
     failure: find('failure'), control: find('control'), label: find('label'),
-    range: find('range'), readout: find('readout'), play: find('play'), caption: find('caption'),
+    range: find('range'), thumb: find('thumb'), scale: find('scale'), readout: find('readout'), play: find('play'), caption: find('caption'),
+    zoomNote: find('zoomed'),
   };
   const name = `dfm-range-${Math.random().toString(36).slice(2)}`;
   state.range.id = name;

@@ -23,12 +23,17 @@ _HERE: Final = Path(__file__).parent
 _HTML: Final = """
 <figure class="dfm-plot">
   <div class="dfm-heading" role="heading" aria-level="4"></div>
+  <div class="dfm-zoomed" hidden>Double-click to zoom back out</div>
   <div class="dfm-chart" role="img"></div>
   <div class="dfm-failure" role="alert" hidden></div>
   <div class="dfm-control" hidden>
     <label class="dfm-label"></label>
     <button class="dfm-play" type="button" aria-label="Play" hidden>▶</button>
-    <input class="dfm-range" type="range" min="0" step="1">
+    <span class="dfm-track">
+      <span class="dfm-thumb" aria-hidden="true"></span>
+      <input class="dfm-range" type="range" min="0" step="1">
+      <span class="dfm-scale" aria-hidden="true"></span>
+    </span>
     <output class="dfm-readout"></output>
   </div>
   <figcaption class="dfm-caption"></figcaption>
@@ -59,20 +64,24 @@ class Slider:
 
     label      what the slider sets, e.g. "Threshold"
     readouts   what each frame says in words, one text a frame; shown beside the slider
+    values     each frame's value, short; it stands at the thumb, and some under the range
     start      the frame shown first (and again when `revision` changes)
     play       a button that runs through the frames
     report     on release the frame's index comes back to Python as PlotResult.frame
     group      charts with the same group move together; give the slider to one, hide the others'
     hidden     follows its group without a control of its own
+    above      stands above the drawing, not under it
     """
 
     label: str
     readouts: Sequence[str] = ()
+    values: Sequence[str] = ()
     start: int = 0
     play: bool = False
     report: bool = False
     group: str = ""
     hidden: bool = False
+    above: bool = False
     revision: str = ""
 
 
@@ -121,7 +130,11 @@ def plot(
     """
     slider_data = None
     if slider is not None:
-        slider_data = {**slider.__dict__, "readouts": list(slider.readouts)}
+        slider_data = {
+            **slider.__dict__,
+            "readouts": list(slider.readouts),
+            "values": list(slider.values),
+        }
     result = _PLOT(
         key=key,
         data={

@@ -38,27 +38,32 @@ function button(suggestion, choose) {
   return chip;
 }
 
+function show(root) {
+  for (const select of root.querySelectorAll('select')) {
+    const field = select.dataset.field;
+    select.value = root.values[field];
+    select.classList.toggle('dfm-changed', root.values[field] !== root.reference[field]);
+  }
+}
+
 export default function ({ data, parentElement, setStateValue }) {
   const root = parentElement.querySelector('.dfm-sentence');
   const shape = JSON.stringify(data.parts);
+  // The drop-downs outlive a drawing: what they compare with is the root's, not this drawing's.
   const choose = (changes) => {
+    if (Object.entries(changes).every(([field, value]) => root.values[field] === value)) return;
+    root.reference = root.values;
     root.values = { ...root.values, ...changes };
-    show();
+    show(root);
     setStateValue('chosen', root.values);
-  };
-  const show = () => {
-    for (const select of root.querySelectorAll('select')) {
-      select.value = root.values[select.dataset.field];
-      const changed = select.value !== data.reference[select.dataset.field];
-      select.classList.toggle('dfm-changed', changed);
-    }
   };
   if (root.shape !== shape) {
     root.shape = shape;
     build(root, data, choose);
   }
   root.values = data.values;
-  show();
+  root.reference = data.reference;
+  show(root);
   for (const group of ['tries', 'stories']) {
     const row = root.querySelector(`.dfm-${group}`);
     row.hidden = !data[group].length;

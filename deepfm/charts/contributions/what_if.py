@@ -57,6 +57,7 @@ def what_if_figure(field: str, variants: Sequence[Variant]) -> go.Figure:
         y=places,
         mode="markers",
         name="Sum",
+        cliponaxis=False,
         marker={
             "symbol": "diamond",
             "size": 9,

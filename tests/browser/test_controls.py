@@ -1,0 +1,51 @@
+"""What only a hand at the real page shows: marks, the way of Tab, axes that make room."""
+
+from playwright.sync_api import expect
+
+from tests.browser.chart import Chart
+from tests.browser.visitor import Visitor
+
+SCORE = "What moves this score"
+
+
+def test_a_word_that_is_picked_again_is_no_change(visitor: Visitor):
+    visitor.open()
+    Chart(visitor.page, SCORE).wait()
+    changed = visitor.page.locator(".dfm-choice.dfm-changed")
+    visitor.button("Coffee in the morning").click()
+    expect(changed).to_have_count(6)
+    visitor.page.get_by_label("Device").select_option("tablet")
+    visitor.settle()
+    expect(changed).to_have_count(1)
+    visitor.page.get_by_label("Device").select_option("tablet")
+    visitor.page.wait_for_timeout(500)
+    expect(changed).to_have_count(1)
+
+
+def test_the_axis_makes_room_for_longer_bars_again_and_again(visitor: Visitor):
+    visitor.open()
+    score = Chart(visitor.page, SCORE).wait()
+    for story in ("Coffee in the morning", "Kitchenware on a phone"):
+        visitor.button(story).click()
+        visitor.settle()
+    visitor.wait_for(lambda: score.ranges()[0][1] > 4, "room for a pairwise term above 4")
+    assert not visitor.page.get_by_text("Double-click to zoom back out").first.is_visible()
+
+
+def test_a_zoom_by_hand_is_told_in_the_chart_until_it_is_undone(visitor: Visitor):
+    visitor.open()
+    score = Chart(visitor.page, SCORE).wait()
+    told = visitor.page.get_by_text("Double-click to zoom back out").first
+    score.zoom()
+    expect(told).to_be_visible()
+    score.node.locator(".nsewdrag").first.dblclick()
+    expect(told).to_be_hidden()
+    assert visitor.page.locator(".plotly-notifier").count() == 0
+
+
+def test_tab_goes_from_field_to_field(visitor: Visitor):
+    visitor.open("/train?dataset=demo")
+    visitor.page.get_by_role("textbox", name="Factor size").focus()
+    for label in ("MLP dims", "Learning rate", "Epochs"):
+        visitor.page.keyboard.press("Tab")
+        expect(visitor.page.get_by_role("textbox", name=label)).to_be_focused()
