@@ -47,7 +47,8 @@ def show_profile(dataset: Dataset) -> None:
         show_notice(notice)
     _skipped(dataset)
     fields = _profile(dataset.folder, dataset.fingerprint, dataset).fields
-    left, right = st.columns([6, 5], gap="large")
+    with st.container(key="stack_profile"):
+        left, right = st.columns([6, 5], gap="large")
     with left:
         _fields(dataset, fields)
     with right:
@@ -144,11 +145,11 @@ def _click_rates(dataset: Dataset, fields: tuple[FieldProfile, ...]) -> None:
         order = st.segmented_control(
             "Order",
             list(ORDERS),
-            default="rows",
+            default=charts.usual_order(field),
             format_func=lambda order: ORDERS[order],
             required=True,
             disabled=field.role == "numeric",
-            key="click_rate_order",
+            key=f"order_{dataset.fingerprint}_{name}",
             width="content",
         )
     values = charts.seen_values(field, order)

@@ -113,8 +113,8 @@ def _test_zone(settings: Settings, height: int) -> None:
     try:
         arrived = dropzone(
             "Test file (optional)",
-            "The same columns. Without one, the validation rows of your log judge the model; "
-            "they also choose its epoch, which flatters it a little.",
+            "Same columns. Without it, the rows that choose the epoch also judge: a little "
+            "optimistic.",
             key="test_file",
             settings=settings,
             current=chosen_test(settings),

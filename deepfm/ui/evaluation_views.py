@@ -35,13 +35,20 @@ THRESHOLD: Final = "threshold"
 
 def say_which_rows(model: TrainedModel, found: Evaluated) -> None:
     """Which rows these figures are of, how many, and how many of them were clicked."""
-    part = found.figures.part
-    words = PART_WORDS[part] if "test" not in model.parts else f"{part.capitalize()} rows"
+    words = rows_words(found.figures.part, has_test="test" in model.parts)
     st.markdown(
         f"**{words}** · {format_count(found.figures.rows)} rows, "
         f"{format_probability(found.figures.base_rate)} clicked · "
         + plain(charts.auc_sentence(found.figures.auc))
     )
+
+
+def rows_words(part: str, *, has_test: bool) -> str:
+    """Which rows they are, and why those of the validation part flatter the model."""
+    words = f"{part.capitalize()} rows" if has_test else PART_WORDS[part]
+    if part == "validation":
+        words += "; they also chose the epoch, so the figures are a little optimistic"
+    return words
 
 
 def tiles(found: Evaluated) -> None:
@@ -54,24 +61,25 @@ def tiles(found: Evaluated) -> None:
         else "too few of one class"
     )
     tile(first, "AUC", format_auc(figures.auc), interval, charts.auc_sentence(figures.auc))
+    guess = f"always guessing the base rate: {format_loss(figures.log_loss_base)}"
     calibrated = (
-        f"calibrated: {format_loss(figures.log_loss_calibrated)}"
+        " Calibrated, after Platt scaling fitted on the validation rows: "
+        f"{format_loss(figures.log_loss_calibrated)}."
         if figures.log_loss_calibrated is not None
-        else "lower is better"
+        else ""
     )
     loss_help = (
-        "Mean cross entropy in nats: small when high probabilities meet clicks. "
-        "Calibrated: after Platt scaling fitted on the validation rows."
+        "Mean cross entropy in nats, lower is better: small when high probabilities meet clicks."
+        + calibrated
     )
-    tile(second, "Log loss", format_loss(figures.log_loss), calibrated, loss_help)
+    tile(second, "Log loss", format_loss(figures.log_loss), guess, loss_help)
     if found.rare:
-        guess = f"guessing: {format_loss(figures.log_loss_base)}"
         help_text = (
             "Clicks are so rare that accuracy says nothing: never predicting a click is right "
             f"for {format_probability(figures.majority_accuracy)} of the rows. Compared instead: "
             "the log loss of always guessing the base rate; less is better."
         )
-        tile(third, "Log loss against guessing", against_guessing(found), guess, help_text)
+        tile(third, "Log loss against guessing", against_guessing(found), "", help_text)
     else:
         majority = f"majority: {format_probability(figures.majority_accuracy)}"
         help_text = (
@@ -109,6 +117,8 @@ def slider(found: Evaluated, revision: str, *, hidden: bool = True) -> Slider:
     return Slider(
         "Threshold",
         readouts=charts.threshold_readouts(found.thresholds),
+        values=[charts.threshold_text(value) for value in found.thresholds.threshold],
+        above=not hidden,
         start=found.start,
         group=THRESHOLD,
         hidden=hidden,
@@ -117,7 +127,7 @@ def slider(found: Evaluated, revision: str, *, hidden: bool = True) -> Slider:
 
 
 def show_roc(found: Evaluated, revision: str) -> None:
-    """The ROC curve with its threshold under it."""
+    """The ROC curve under its threshold."""
     auc = charts.auc_sentence(found.figures.auc)
     plot(
         charts.roc_figure(found.curves, found.thresholds, found.start),
@@ -155,7 +165,9 @@ def show_precision_recall(found: Evaluated, revision: str) -> None:
         charts.precision_recall_figure(curve, found.thresholds, found.start),
         key="precision_recall",
         height=350,
-        caption="of the rows taken for clicks, how many are; further up and right is better.",
+        caption="of the rows taken for clicks, how many are; further up and right is better. "
+        f"Average precision {format_auc(average)}; guessing has "
+        f"{format_probability(curve.base_rate)}.",
         alt=f"Precision-recall curve. Average precision {format_auc(average)}, guessing has "
         f"{format_probability(curve.base_rate)}.",
         table=lambda: pd.DataFrame(

@@ -10,6 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from deepfm.runs.store import Store
+from deepfm.ui.evaluation_views import rows_words
 from deepfm.ui.state import DEMO_RUN_FOLDER
 from tests.app.conftest import ROOT, assert_nothing_wrong
 
@@ -49,6 +50,14 @@ def test_without_an_address_the_bundled_run_is_shown(open_page):
     assert metrics(page)["Accuracy"][1].startswith("majority: ")
     assert "Test rows" in words(page)
     assert "times in 100" in words(page)
+    assert "optimistic" not in words(page)
+    assert metrics(page)["Log loss"][1].startswith("always guessing the base rate: 0.")
+
+
+@pytest.mark.parametrize("has_test", [False, True])
+def test_rows_that_chose_the_epoch_are_said_to_flatter(has_test):
+    assert "a little optimistic" in rows_words("validation", has_test=has_test)
+    assert rows_words("test", has_test=True) == "Test rows"
 
 
 def test_every_view_has_its_tab(open_page):
@@ -73,7 +82,7 @@ def test_under_five_percent_clicks_accuracy_makes_way_for_guessing(home, open_pa
         "Log loss against guessing",
         "Calibration error",
     ]
-    assert metrics(page)["Log loss against guessing"][1].startswith("guessing: 0.05")
+    assert metrics(page)["Log loss"][1].startswith("always guessing the base rate: 0.05")
     assert "Precision-recall" not in [tab.label for tab in page.tabs]  # it stands beside ROC
 
 

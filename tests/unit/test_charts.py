@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepfm.charts import contributions, palette
+from deepfm.charts import contributions, data, palette
 from deepfm.charts.branches import branches_figure, disagreement_figure, shares_figure, some_rows
 from deepfm.config import TERM_SETS, ModelConfig
+from deepfm.data.dataset import FieldProfile, ValueProfile
 from deepfm.explanation import Explanation, explain
 from deepfm.terms import Terms
 from deepfm.trained import open_run
@@ -194,3 +195,39 @@ def test_dots_are_clicked_or_not_and_carry_their_row():
 def test_the_sample_of_dots_is_fixed_and_bounded():
     assert len(some_rows(100_000)) == 1_500
     assert np.array_equal(some_rows(100_000), some_rows(100_000))
+
+
+def field_of(*names: str, kept: int | None = None) -> FieldProfile:
+    """A field with these values, the commonest first, and a default."""
+    values = tuple(
+        ValueProfile(name, place, 100 - place, 10, 0.1, 0.05, 0.2)
+        for place, name in enumerate((*names, "rare or unseen"))
+    )
+    return FieldProfile("field", "categorical", len(names), kept or len(names), 0, 1.0, 0, values)
+
+
+@pytest.mark.parametrize(
+    ("common_first", "in_order"),
+    [
+        (("20:00", "08:00", "9:30"), ["08:00", "9:30", "20:00"]),
+        (("Sunday", "Friday", "monday"), ["monday", "Friday", "Sunday"]),
+        (("Mar", "Jan"), ["Jan", "Mar"]),
+        (("100", "9", "25"), ["9", "25", "100"]),
+        (("65+", "18-24", "25-34"), ["18-24", "25-34", "65+"]),
+        (("-1", "3", "-20"), ["-20", "-1", "3"]),
+    ],
+)
+def test_values_with_an_order_of_their_own_stand_in_it(common_first, in_order):
+    field = field_of(*common_first)
+    assert data.usual_order(field) == "name"
+    shown = [value.value for value in data.seen_values(field, data.usual_order(field))]
+    assert shown == [*in_order, "rare or unseen"]
+
+
+@pytest.mark.parametrize("names", [("phone", "laptop"), ("10", "car"), ("a1", "b2"), ()])
+def test_other_values_stand_commonest_first(names):
+    assert data.usual_order(field_of(*names)) == ("rows" if names else "name")
+
+
+def test_a_part_of_many_numbers_stands_commonest_first():
+    assert data.usual_order(field_of("7", "3", kept=500)) == "rows"
