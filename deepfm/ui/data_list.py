@@ -8,11 +8,12 @@ from typing import Final
 
 import streamlit as st
 
-from deepfm.charts.palette import format_count, format_probability
+from deepfm.charts.palette import format_bytes, format_count, format_probability
 from deepfm.errors import DataError, DeepFMError, LimitError
 from deepfm.ui import state
 from deepfm.ui.data_source import leave_for_dataset
 from deepfm.ui.text import plain, show_error
+from deepfm.ui.upload import uploads_size
 
 MOST_SHOWN: Final = 30
 
@@ -28,6 +29,12 @@ def show_datasets() -> None:
     if len(choices) > MOST_SHOWN:
         hidden = len(choices) - MOST_SHOWN
         st.caption(f"{hidden} older ones can be chosen at the top of the page.")
+    kept = uploads_size(state.settings())
+    if kept:
+        st.caption(
+            f"The files that were uploaded are kept on this server too: {format_bytes(kept)}. "
+            "Deleting a dataset leaves its file."
+        )
 
 
 def _line(choice: state.DatasetChoice) -> None:

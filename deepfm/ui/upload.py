@@ -72,6 +72,11 @@ def uploads_folder(settings: Settings) -> Path:
     return settings.home_folder / "uploads"
 
 
+def uploads_size(settings: Settings) -> int:
+    """Bytes of all uploaded files that are kept."""
+    return sum(path.stat().st_size for path in uploads_folder(settings).glob("*/*"))
+
+
 def find_upload(settings: Settings, upload_id: str, name: str) -> Upload:
     """The upload with this id and name; DataError if there is none (both come from a browser)."""
     path = uploads_folder(settings) / upload_id / safe_name(name)

@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 
 from deepfm.config import Settings
 from deepfm.errors import DataError
-from deepfm.ui.upload import find_upload, safe_name, ticket, upload_routes
+from deepfm.ui.upload import find_upload, safe_name, ticket, upload_routes, uploads_size
 
 LIMIT_MB = 3
 
@@ -197,3 +197,13 @@ def test_only_uploads_are_found(settings, upload_id):
     outside.write_text("1,a\n")
     with pytest.raises(DataError, match="Drop it again"):
         find_upload(settings, upload_id, "secret.csv")
+
+
+def test_the_size_of_what_is_kept_counts_files_and_nothing_else(settings: Settings) -> None:
+    assert uploads_size(settings) == 0
+    ticket(settings)  # makes the key, which is no upload
+    for place, size in (("a" * 32, 10), ("b" * 32, 5)):
+        folder = settings.home_folder / "uploads" / place
+        folder.mkdir()
+        (folder / "log.csv").write_bytes(b"x" * size)
+    assert uploads_size(settings) == 15
