@@ -98,8 +98,10 @@ def choose(model: TrainedModel, choice: Choice, explanation: Explanation) -> Non
             choosing.choose_from_table(model, choice)
     if choice.composed:
         name, _ = pinned_words(model.dataset_name, model.pinned[choice.row], choice.row)
-        st.markdown(f"#### {plain(name)}, a composed impression")
-    st.caption(f"{plain(choosing.place_in_words(choice))}  ·  {marks(model, choice, explanation)}")
+        kind = "a composed impression" if model.dataset_name == DEMO_NAME else "watched in training"
+        st.markdown(f"#### {plain(name)}, {kind}")
+    place = plain(choosing.place_in_words(choice))
+    st.caption("  ·  ".join([place, *marks(model, choice, explanation)]))
 
 
 def show(
@@ -125,7 +127,7 @@ def show(
     details(model, explanation)
 
 
-def marks(model: TrainedModel, choice: Choice, explanation: Explanation) -> str:
+def marks(model: TrainedModel, choice: Choice, explanation: Explanation) -> list[str]:
     """What happened, the truth where it is known, whether the model was trained on this row."""
     if choice.changes or choice.composed:
         figures = choosing.outcome_in_words(None, known_truth(model, explanation.values))
@@ -135,7 +137,7 @@ def marks(model: TrainedModel, choice: Choice, explanation: Explanation) -> str:
         figures = choosing.outcome_in_words(explanation.label, explanation.truth)
     if explanation.seen_in_training:
         figures.append("seen in training")
-    return "  ·  ".join(f"**{plain(figure)}**" for figure in figures)
+    return [f"**{plain(figure)}**" for figure in figures]
 
 
 def known_truth(model: TrainedModel, values: Mapping[str, str]) -> float | None:

@@ -28,7 +28,7 @@ LISTS: Final[Mapping[str, str]] = MappingProxyType(
         "clicks": "Missed clicks, least expected first",
         "others": "False alarms, surest first",
         "apart": "Branches pull apart, strongest first",
-        "pinned": "Pinned impressions, composed",
+        "pinned": "Pinned impressions",
     }
 )
 PINNED: Final = "pinned"
