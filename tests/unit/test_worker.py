@@ -15,9 +15,9 @@ import pytest
 
 from deepfm.errors import StoreError
 from deepfm.events import Failed, Finished, Point, from_json
+from deepfm.locks import FileLock, holder, is_held
 from deepfm.runs.store import JobRow, RunRow, Store
 from deepfm.runs.worker import ensure_worker, keep_worker, stop_worker, worker_alive
-from deepfm.runs.worker.lock import FileLock, holder, is_held
 from deepfm.runs.worker.service import log_file, worker_lock
 
 ROOT = Path(__file__).resolve().parents[2]
