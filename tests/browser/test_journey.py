@@ -105,6 +105,13 @@ def test_the_same_with_an_uploaded_file(visitor: Visitor, tmp_path: Path):
     visitor.settle()
     visitor.shoot("file-profiled")
     visitor.button("Train on this").click()
+    # A compiled step is done with this file before anyone has seen it learn: give it more to do.
+    visitor.page.get_by_text("Quick", exact=True).first.click()
+    visitor.settle()
+    epochs = visitor.page.get_by_label("Epochs", exact=True)
+    epochs.fill("100")
+    epochs.press("Enter")
+    visitor.settle()
     visitor.page.get_by_role("button", name="Train", exact=True).last.click()
     curves_climb_in_place(visitor)
     visitor.shoot("file-trained")
