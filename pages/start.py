@@ -9,7 +9,6 @@ import streamlit as st
 from deepfm.charts.contributions import term_values, terms_figure
 from deepfm.charts.palette import (
     TERM_WORDS,
-    format_auc,
     format_count,
     format_logit,
     format_probability,
@@ -238,9 +237,8 @@ def last_runs() -> None:
 
 
 def describe_run(row: "RunRow") -> str:
-    """ "finished · demo · AUC 0.7903"."""
-    auc = f" · AUC {format_auc(row.auc)}" if row.auc is not None else ""
-    return f"{row.state} · {row.dataset_name}{auc}"
+    """ "finished · demo · test AUC 0.7903"."""
+    return f"{row.state} · {state.run_in_words(row)}"
 
 
 page()

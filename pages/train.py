@@ -1,7 +1,5 @@
 """What happens when I change a setting? A form to queued runs, and a run to live curves."""
 
-from contextlib import suppress
-
 import streamlit as st
 
 from deepfm.charts.palette import TERM_WORDS, format_count, format_probability
@@ -13,8 +11,6 @@ from deepfm.ui.queueing import pinned_of
 from deepfm.ui.text import plain, show_error
 from deepfm.ui.train_form import train_form
 from deepfm.ui.watching import STATE_WORDS, watch_run
-
-LAST_WATCHED = "train_last_watched"
 
 CSS = """
 <style>
@@ -45,8 +41,6 @@ def page() -> None:
     """The form on the left third; what was queued, or what to expect, beside it."""
     st.html(CSS)
     st.title("What happens when I change a setting?", anchor=False)
-    with suppress(DeepFMError):  # a run that is not there is told of beside the form
-        _follow_run_to_its_dataset()
     dataset_id = state.dataset_in_address()
     try:
         dataset = state.dataset(dataset_id)
@@ -74,27 +68,6 @@ def data_in_words(dataset: Dataset) -> str:
         f"{format_probability(train.base_rate)} clicked, "
         f"{len(dataset.fields)} fields, {format_count(dataset.vocabulary.num_features)} features"
     )
-
-
-def _follow_run_to_its_dataset() -> None:
-    """A run opened by its address shows its dataset; a dataset chosen afterwards drops the run."""
-    run_id = st.query_params.get("run", "")
-    if not run_id or run_id == state.DEMO:
-        return
-    row = state.store().run(run_id)
-    known = _dataset_id(row.fingerprint, row.dataset_name)
-    if known == state.dataset_in_address():
-        st.session_state[LAST_WATCHED] = run_id
-    elif st.session_state.get(LAST_WATCHED) != run_id:
-        st.session_state[LAST_WATCHED] = run_id
-        state.show_dataset(known)
-        st.rerun()
-    else:
-        del st.query_params["run"]
-
-
-def _dataset_id(fingerprint: str, name: str) -> str:
-    return state.DEMO if name == state.DEMO else fingerprint
 
 
 def watch(dataset: Dataset | None) -> None:

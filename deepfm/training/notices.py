@@ -31,15 +31,15 @@ def curve_notice(epochs: Sequence[Epoch]) -> Notice | None:
     if best == 1:
         return Notice(
             "best-after-first-epoch",
-            "Validation was best after the first epoch and has been worse since: the model learns "
-            "the training rows by heart. Try a lower learning rate, a higher drop rate, or the "
-            "preset real-data with its embedding dropout and L2. We keep the first epoch.",
+            "Validation was best after epoch 1 and worse from then on: the model learned the "
+            "training rows by heart. Epoch 1 is kept. Try a lower learning rate, a higher drop "
+            "rate, or the preset real-data with its embedding dropout and L2.",
         )
     if last.train.loss < epochs[best - 1].train.loss:
         return Notice(
             "memorising",
-            "Training goes down while validation turns up: it is memorising. "
-            f"We keep the best epoch, so far number {best}.",
+            f"Validation was best after epoch {best} and worse from then on, while training "
+            f"improved: the model memorised. Epoch {best} is kept.",
         )
     return None
 

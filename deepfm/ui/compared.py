@@ -142,7 +142,7 @@ def show_results(table: pd.DataFrame, *, key: str) -> None:
             "validation AUC": config.NumberColumn(
                 format="%.4f", help="Of the best epoch so far, whose weights are kept."
             ),
-            "AUC": config.NumberColumn(format="%.4f", help=RESULT_HELP),
+            "test AUC": config.NumberColumn(format="%.4f", help=RESULT_HELP),
             "log loss": config.NumberColumn(format="%.4f", help=RESULT_HELP),
             "accuracy": config.NumberColumn(format="%.4f", help=RESULT_HELP),
             "parameters": config.NumberColumn(format="localized"),

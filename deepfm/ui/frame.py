@@ -8,7 +8,7 @@ import streamlit as st
 
 from deepfm.errors import DeepFMError
 from deepfm.ui import links, state
-from deepfm.ui.text import plain, show_error
+from deepfm.ui.text import numbered_names, plain, show_error
 
 if TYPE_CHECKING:
     from deepfm.runs.store import JobRow, RunRow
@@ -32,6 +32,8 @@ def show(page: links.PageInfo) -> None:
             st.html(_STYLE)
             every = BUSY_SECONDS if running() else IDLE_SECONDS
             st.fragment(running_chip, run_every=every)()
+        for sentence in state.forget_unknown():
+            show_error(sentence)
         state.remember_run()
         if page.context == "run":
             _choose_run()
@@ -42,14 +44,15 @@ def show(page: links.PageInfo) -> None:
 
 
 def _choose_run() -> None:
-    choices = {choice.id: choice for choice in state.run_choices()}
+    choices = state.run_choices()
     current = state.run_in_address()
-    st.query_params["run"] = current
+    labels = _distinct({choice.id: f"{choice.name} · {choice.words}" for choice in choices})
+    labels.setdefault(current, f"{current} (has no model)")
     st.session_state["context_run"] = current
     st.selectbox(
         "Run",
-        [*choices, *({current} - choices.keys())],
-        format_func=lambda run_id: _run_label(choices.get(run_id), run_id),
+        list(labels),
+        format_func=lambda run_id: labels.get(run_id, run_id),
         key="context_run",
         on_change=lambda: state.show_run(st.session_state["context_run"]),
         label_visibility="collapsed",
@@ -58,28 +61,30 @@ def _choose_run() -> None:
     )
 
 
-def _run_label(choice: state.RunChoice | None, run_id: str) -> str:
-    if choice is None:
-        return f"{run_id} (not found)"
-    auc = f" · AUC {choice.auc:.4f}" if choice.auc is not None else ""
-    return f"{choice.name} · {choice.dataset_name}{auc}"
-
-
 def _choose_dataset() -> None:
-    names = {choice.id: choice.name for choice in state.dataset_choices()}
+    labels = _distinct({choice.id: choice.name for choice in state.dataset_choices()})
     current = state.dataset_in_address()
-    st.query_params["dataset"] = current
+    labels.setdefault(current, f"{current} (not found)")
     st.session_state["context_dataset"] = current
     st.selectbox(
         "Dataset",
-        [*names, *({current} - names.keys())],
-        format_func=lambda dataset_id: names.get(dataset_id, f"{dataset_id} (not found)"),
+        list(labels),
+        format_func=lambda dataset_id: labels.get(dataset_id, dataset_id),
         key="context_dataset",
         on_change=lambda: state.show_dataset(st.session_state["context_dataset"]),
         label_visibility="collapsed",
         icon=":material/database:",
         width=420,
     )
+
+
+def _distinct(labels: dict[str, str]) -> dict[str, str]:
+    """Labels by id, the newest first; equal ones are numbered, the oldest bare.
+
+    A browser answers with the label, so equal ones would lead to one and the same id.
+    """
+    numbered = numbered_names(list(labels.values())[::-1])[::-1]
+    return dict(zip(labels, numbered, strict=True))
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,9 @@ def running_chip() -> None:
     with st.container(key="chip", horizontal=True, width="content", vertical_alignment="center"):
         active = running()
         if not active:
+            # In the places of the bar and the link, which would else stand until all is drawn.
+            st.empty()
+            st.empty()
             return
         first = active[0]
         more = f" · {len(active) - 1} more" if len(active) > 1 else ""

@@ -1,5 +1,6 @@
 """A dataset and settings to queued runs, with the impressions that are watched as they learn."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,9 +19,13 @@ LOOKED_AT: Final = 20_000
 
 
 def queue_one(dataset: "Dataset", name: str, model: ModelConfig, train: TrainConfig) -> str:
-    """Queue one run; its id. LimitError where too many wait already."""
-    return state.store().queue_run(
-        name,
+    """Queue one run; its id. LimitError where too many wait already.
+
+    A name that another run has is numbered: "DeepFM on the demo 2".
+    """
+    store = state.store()
+    return store.queue_run(
+        free_name(name, {row.name for row in store.runs()}),
         dataset.folder,
         dataset.name,
         model.to_dict(),
@@ -48,8 +53,15 @@ def queue_all_five(dataset: "Dataset", model: ModelConfig, train: TrainConfig) -
         for name, terms in TERM_SETS.items()
     ]
     store = state.store()
-    ids = store.queue_group(f"All five on {dataset.name}", runs)
+    name = free_name(f"All five on {dataset.name}", {row.group_name for row in store.runs()})
+    ids = store.queue_group(name, runs)
     return store.run(ids[0]).group or ""
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """The name, or the first of "name 2", "name 3" … that is not taken."""
+    numbered = (f"{name} {number}" for number in range(2, len(taken) + 3))
+    return next(each for each in (name, *numbered) if each not in taken)
 
 
 def pinned_of(dataset: "Dataset") -> list[dict[str, str]]:

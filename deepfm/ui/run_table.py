@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 import pandas as pd
 import streamlit as st
 
-from deepfm.charts.history import sparkline
+from deepfm.charts.history import History, sparkline, value_of
 from deepfm.charts.palette import NO_VALUE, format_auc, format_duration, format_loss, format_rate
 from deepfm.charts.training.comparison import lamps
 from deepfm.config import ModelConfig, Setting
-from deepfm.ui import feed
+from deepfm.ui import feed, state
+from deepfm.ui.text import numbered_names
 from deepfm.ui.train_form import all_settings, model_of
 from deepfm.ui.watching import STATE_WORDS
 
@@ -30,16 +31,20 @@ def runs_table(rows: Sequence["RunRow"]) -> pd.DataFrame:
 def _table_row(row: "RunRow", with_curve: bool) -> dict[str, Any]:
     result = row.result or {}
     model = model_of(row)
+    history = feed.history(row.id)[1] if with_curve else History()
+    best = history.best or (history.epochs[-1] if history.epochs else None)
     seconds = None
     if row.started is not None and row.finished is not None:
         seconds = row.finished - row.started
     return {
         "Run": row.name,
+        "Group": row.group_name or None,
         "State": STATE_WORDS[row.state],
         "Model": f"{lamps(row.model.get('terms', ()))}  {model}",
-        "AUC": row.auc,
+        "Test AUC": row.auc if result.get("part") == "test" else None,
+        "Validation AUC": None if best is None else value_of(best.validation, "auc"),
         "Log loss": result.get("log_loss"),
-        "Curve": sparkline(feed.history(row.id)[1]) if with_curve else [],
+        "Curve": sparkline(history),
         "Epochs": f"{row.epoch:g} of {row.train.get('epochs', '?')}"
         if float(row.epoch).is_integer()
         else f"{row.epoch:.1f} of {row.train.get('epochs', '?')}",
@@ -56,7 +61,11 @@ def table_columns() -> dict[str, Any]:
     return {
         "Run": config.TextColumn(width="medium", pinned=True),
         "State": config.TextColumn(width="small"),
-        "AUC": config.NumberColumn(format="%.4f", help="Of the test rows, else of validation."),
+        "Group": config.TextColumn(width="small", help="The comparison that a run belongs to."),
+        "Test AUC": config.NumberColumn(format="%.4f", help="Once the run has ended."),
+        "Validation AUC": config.NumberColumn(
+            format="%.4f", help="Of the best epoch so far, whose weights are kept."
+        ),
         "Log loss": config.NumberColumn(format="%.4f"),
         "Curve": config.LineChartColumn(
             width="small", help="AUC by epoch, of the validation rows, else of the test rows."
@@ -92,7 +101,7 @@ def differences(rows: Sequence["RunRow"]) -> pd.DataFrame:
     One line a setting or result, one column a run, all as text; columns are numbered where
     names repeat.
     """
-    names = _distinct([row.name for row in rows])
+    names = numbered_names([row.name for row in rows])
     settings = [settings_of(row) for row in rows]
     lines = [("setting", "Dataset", [row.dataset_name for row in rows])]
     for name, setting in all_settings().items():
@@ -117,7 +126,7 @@ def _results(rows: Sequence["RunRow"]) -> list[tuple[str, list[str]]]:
     results = [row.result or {} for row in rows]
     return [
         ("State", [STATE_WORDS[row.state] for row in rows]),
-        ("AUC", [format_auc(row.auc) for row in rows]),
+        (_auc_name(rows), [format_auc(row.auc) for row in rows]),
         ("Log loss", [format_loss(result.get("log_loss")) for result in results]),
         (
             "Log loss, calibrated",
@@ -137,6 +146,13 @@ def _results(rows: Sequence["RunRow"]) -> list[tuple[str, list[str]]]:
     ]
 
 
+def _auc_name(rows: Sequence["RunRow"]) -> str:
+    """ "Test AUC" where all runs were judged by their test rows."""
+    names = {state.auc_name(row) for row in rows}
+    name = names.pop() if len(names) == 1 else "AUC"
+    return name[0].upper() + name[1:]
+
+
 def _shown(setting: Setting, value: Any) -> str:
     if setting.kind == "terms":
         return model_of_terms(value)
@@ -150,14 +166,3 @@ def model_of_terms(terms: Sequence[str]) -> str:
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    """Names, numbered from the second of the same on: a table's columns must differ."""
-    found: list[str] = []
-    for name in names:
-        copy, number = name, 2
-        while copy in found:
-            copy, number = f"{name} ({number})", number + 1
-        found.append(copy)
-    return found

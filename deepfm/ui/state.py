@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
+from deepfm.charts.palette import format_auc, shortened
 from deepfm.config import Settings
 from deepfm.errors import DataError, DeepFMError, RunError
 from deepfm.ui.text import show_error
@@ -55,19 +56,76 @@ def _store(folder: Path) -> "Store":
 # --- what the address names ---------------------------------------------------------------
 
 
+# An address without ?dataset= or ?run= means the default. A default is never written into it:
+# each write is one more step for the browser's Back.
+
+
 def dataset_in_address() -> str:
-    """The dataset's id (its fingerprint, or "demo"): from the address, else the last one seen."""
+    """The dataset's id (its fingerprint, or "demo"): from the address, else the last one seen.
+
+    A run or group in the address is shown with its own dataset.
+    """
+    if implied := _dataset_of_run():
+        st.session_state[_LAST_DATASET] = implied
+        return implied
     return _in_address("dataset", _LAST_DATASET) or DEMO
 
 
-def run_in_address() -> str:
-    """The run's id: from the address, else the last one seen, else the bundled demo run.
+def _dataset_of_run() -> str:
+    """The id of the dataset that the run or group in the address was trained on; "" if none."""
+    run_id, group_id = (st.query_params.get(name, "") for name in ("run", "group"))
+    try:
+        if group_id:
+            run_id = store().group(group_id).runs[0]
+        if not run_id or run_id == DEMO:
+            return ""
+        row = store().run(run_id)
+    except DeepFMError:
+        return ""
+    return DEMO if row.dataset_name == DEMO else row.fingerprint
 
-    A run that was last seen in training counts once it is trained.
+
+def run_in_address() -> str:
+    """The run's id: from the address, else the last one seen, else the newest one that is trained.
+
+    A run that was last seen in training counts once it is trained; without any trained run it is
+    the bundled demo run.
     """
     named = st.query_params.get("run", "")
     last = _in_address("run", _LAST_RUN)
-    return last if named or _has_model(last) else DEMO
+    return last if named or _has_model(last) else run_choices()[0].id
+
+
+def forget_unknown() -> list[str]:
+    """Take ids that name nothing here out of the address; a sentence about each."""
+    sentences = []
+    looks = {
+        "run": (_look_at_run, "run"),
+        "group": (_look_at_group, "group of runs"),
+        "dataset": (dataset, "dataset"),
+    }
+    for name, (look, what) in looks.items():
+        value = st.query_params.get(name, "")
+        try:
+            if value:
+                look(value)
+        except DeepFMError:
+            shown = shortened(value, 40)
+            sentences.append(f"There is no {what} “{shown}” here; it may have been deleted.")
+            del st.query_params[name]
+            for last in (_LAST_RUN, _LAST_DATASET):
+                if st.session_state.get(last) == value:
+                    del st.session_state[last]
+    return sentences
+
+
+def _look_at_run(run_id: str) -> None:
+    if run_id != DEMO:
+        store().run(run_id)
+
+
+def _look_at_group(group_id: str) -> None:
+    store().group(group_id)
 
 
 def remember_run() -> None:
@@ -83,7 +141,9 @@ def _has_model(run_id: str) -> bool:
 
 
 def show_dataset(dataset_id: str) -> None:
-    """Put a dataset into the address of this page."""
+    """Put a dataset into the address of this page, in the place of a run with its own."""
+    for name in ("run", "group"):
+        st.query_params.pop(name, None)
     st.query_params["dataset"] = dataset_id
     st.session_state[_LAST_DATASET] = dataset_id
 
@@ -181,20 +241,29 @@ class RunChoice:
 
     id: str
     name: str
-    dataset_name: str
-    auc: float | None
+    words: str
 
 
 def run_choices(limit: int = 200) -> list[RunChoice]:
     """Trained runs, newest first, then the bundled demo run."""
     rows = [
-        RunChoice(row.id, row.name, row.dataset_name, row.auc)
+        RunChoice(row.id, row.name, run_in_words(row))
         for row in store().runs(limit=limit)
         if is_trained(row)
     ]
-    if DEMO_RUN_FOLDER.is_dir():
-        rows.append(RunChoice(DEMO, DEMO_RUN_NAME, "demo", None))
-    return rows
+    return [*rows, RunChoice(DEMO, DEMO_RUN_NAME, "demo")]
+
+
+def run_in_words(row: "RunRow") -> str:
+    """ "demo · test AUC 0.7903"; of a group its name, "All five on demo 2 · test AUC 0.7903"."""
+    words = row.group_name or row.dataset_name
+    return words if row.auc is None else f"{words} · {auc_name(row)} {format_auc(row.auc)}"
+
+
+def auc_name(row: "RunRow") -> str:
+    """ "test AUC": which rows a run's AUC is of; "AUC" alone until it has ended."""
+    part = str((row.result or {}).get("part", ""))
+    return f"{part} AUC".strip()
 
 
 def is_trained(row: "RunRow") -> bool:

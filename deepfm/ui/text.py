@@ -1,6 +1,7 @@
 """A person's text to the page as it is: nothing in it is Markdown, HTML or a formula."""
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 import streamlit as st
@@ -18,6 +19,17 @@ def plain(text: object) -> str:
     """
     parted = _JOINED.sub(lambda found: found[0] + _JOINER, " ".join(str(text).split()))
     return _MARKDOWN.sub(r"\\\1", parted)
+
+
+def numbered_names(names: Sequence[str]) -> list[str]:
+    """Names that differ: the second of the same is "name (2)"."""
+    found: list[str] = []
+    for name in names:
+        copy, number = name, 2
+        while copy in found:
+            copy, number = f"{name} ({number})", number + 1
+        found.append(copy)
+    return found
 
 
 def show_error(error: Exception | str) -> None:

@@ -80,14 +80,19 @@ def _run(run_id: str, interval: float | None) -> None:
     if _interval(row, history) != interval:
         st.rerun()
     _head(row, history)
-    _what_went_wrong(row)
+    # Each part has its place in every state: what comes and goes must not move what stays, or the
+    # browser would show the old one inside the new one until all is drawn.
+    with st.container():
+        _what_went_wrong(row)
     st.html(tiles_html(row, history))
-    if row.ended:
-        _notices(history)
+    with st.container():
+        if row.ended:
+            _notices(history)
     replay = replay_of(history) if row.ended else None
     _curves(row, cursor, history, replay)
     _pinned(row, cursor, history, replay)
-    _shares(row, cursor, history, replay)
+    with st.container():
+        _shares(row, cursor, history, replay)
     if not row.ended:
         _notices(history)
 

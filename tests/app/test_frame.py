@@ -58,6 +58,59 @@ def test_trained_runs_can_be_chosen_and_others_not(store):
         state.trained(waiting)
 
 
+def drawn(path: str, **address: str) -> AppTest:
+    """A page with its frame; switch_page takes the way of a click in the navigation."""
+    page = AppTest.from_file(str(MAIN), default_timeout=60).run()
+    page.switch_page(str(links.page_named(path).file))
+    for name, value in address.items():
+        page.query_params[name] = value
+    return page.run()
+
+
+def test_runs_of_the_same_name_are_told_apart_in_the_menu(store):
+    ids = [queue(store, "same") for _ in range(3)]
+    for run_id in ids:
+        finish(store, run_id)
+    page = drawn("evaluate", run=ids[1])
+    box = page.selectbox(key="context_run")
+    assert box.value == ids[1] and page.query_params["run"] == ids[1]
+    assert len(set(box.options)) == len(box.options) == 4
+
+
+def test_a_fresh_visit_looks_at_the_newest_trained_run_without_writing_it_down(store):
+    first, second, waiting = (queue(store, name) for name in ("first", "second", "waiting"))
+    finish(store, first)
+    finish(store, second)
+    page = drawn("evaluate")
+    assert page.selectbox(key="context_run").value == second
+    assert not page.query_params, "a default would be a step for the browser's Back"
+    assert store.run(waiting).state == "queued"
+
+
+@pytest.mark.parametrize(
+    ("page", "name", "what"),
+    [
+        ("train", "run", "run"),
+        ("train", "group", "group of runs"),
+        ("impression", "run", "run"),
+        ("data", "dataset", "dataset"),
+    ],
+)
+def test_an_address_that_names_nothing_here_is_told_of_and_shown_without_it(
+    page, name, what, store
+):
+    shown = drawn(page, **{name: "nope"})
+    sentence = f"There is no {what} “nope” here; it may have been deleted."
+    assert [box.value.replace("\\", "") for box in shown.error] == [sentence]
+    assert name not in shown.query_params
+
+
+def test_a_run_in_the_address_is_shown_with_its_own_dataset(store):
+    run_id = store.queue_run("mine", store.home / "gone", "x", {}, {}, fingerprint="its-own")
+    page = drawn("train", run=run_id, dataset="demo")
+    assert page.selectbox(key="context_dataset").value == "its-own"
+
+
 @pytest.mark.parametrize("run_id", ["../../etc", "", "no such", "a" * 5000])
 def test_a_run_id_that_is_no_id_is_refused_in_words(run_id, home):
     with pytest.raises(DeepFMError):

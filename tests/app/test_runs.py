@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from deepfm.config import TERM_SETS
+from deepfm.config import TERM_SETS, ModelConfig, TrainConfig
 from deepfm.data.catalog import open_demo
 from deepfm.data.dataset import Dataset, open_dataset
 from deepfm.runs.store import RunRow, Store
+from deepfm.ui.queueing import queue_all_five, queue_one
 from deepfm.ui.run_table import differences, runs_table, settings_in_words
 from tests.app import runs_in_store
 from tests.app.conftest import assert_nothing_wrong
@@ -115,7 +116,7 @@ def test_several_ticked_runs_are_compared_by_what_differs(
     table = page.dataframe[1].value.set_index("What")
     assert list(table.loc["Factor size"])[1:] == ["8", "4"]
     assert "MLP dims" not in table.index
-    assert list(table.loc["AUC"])[1:] == ["0.6800", "0.6800"]
+    assert list(table.loc["Test AUC"])[1:] == ["0.6800", "0.6800"]
     assert list(table.columns)[1:] == ["same", "same (2)"]
 
 
@@ -136,3 +137,19 @@ def test_a_run_queued_by_an_older_version_has_the_defaults_of_newer_settings(
     assert settings_in_words(row) == "Factor size 3, Epochs 2"
     assert "Batch size" not in set(differences([row, row])["What"])
     assert runs_table([row])["Model"][0].endswith("DeepFM")
+
+
+def test_a_name_that_is_taken_is_numbered_when_it_is_queued(demo: Dataset, home: Path) -> None:
+    model, train = ModelConfig(), TrainConfig()
+    ids = [queue_one(demo, "DeepFM on the demo", model, train) for _ in range(3)]
+    names = [run_named(home, run_id).name for run_id in ids]
+    assert names == ["DeepFM on the demo", "DeepFM on the demo 2", "DeepFM on the demo 3"]
+
+
+def test_the_runs_of_a_comparison_carry_its_name(
+    open_page: Opener, demo: Dataset, home: Path
+) -> None:
+    for _ in range(2):
+        queue_all_five(demo, ModelConfig(), TrainConfig())
+    table = open_page("runs").dataframe[0].value
+    assert list(table["Group"]) == ["All five on demo 2"] * 5 + ["All five on demo"] * 5

@@ -330,7 +330,7 @@ def test_a_validation_curve_that_turns_is_told_in_words():
     turned_later = [_epoch(i, 4, 0.5 + abs(i - 4) / 50) for i in range(1, 8)]
     notice = curve_notice(turned_later)
     assert notice.kind == "memorising"
-    assert "number 4" in notice.text
+    assert "best after epoch 4" in notice.text and "Epoch 4 is kept" in notice.text
     assert curve_notice(turned_later[:6]) is None
     flat = [_epoch(i, 1, 0.5 + i / 10_000) for i in range(1, 8)]
     assert curve_notice(flat) is None

@@ -457,6 +457,17 @@ def test_five_models_are_five_lines_named_at_their_ends_over_one_best_possible_l
     assert [shape.y0 for shape in figure.layout.shapes] == [0.82]
 
 
+def test_a_compared_run_is_named_with_the_value_of_the_epoch_that_is_kept() -> None:
+    (run,) = compared(["DeepFM"])
+    kept = run.history.best
+    assert kept is not None and kept.validation is not None
+    figure = comparison_figure([run])
+    sizes = dict(zip(figure.data[0].x, figure.data[0].marker.size, strict=True))
+    assert max(sizes, key=lambda epoch: sizes[epoch]) == kept.epoch
+    table = compared_runs_table([run])
+    assert f"{table['validation AUC'][0]:.4f}" in figure.layout.annotations[-1].text
+
+
 def test_no_more_than_six_runs_stand_in_one_chart() -> None:
     assert len(comparison_figure(compared([f"run {n}" for n in range(9)])).data) == 6
 
@@ -471,7 +482,7 @@ def test_the_table_of_five_models_has_lamps_and_results() -> None:
     table = compared_runs_table(compared(list(TERM_SETS)))
     assert list(table["terms"]) == ["L", "L P", "D", "L D", "L P D"]
     assert list(table["validation AUC"]) == pytest.approx([0.63] * 5)
-    assert list(table["AUC"]) == pytest.approx([0.79] * 5)
+    assert list(table["test AUC"]) == pytest.approx([0.79] * 5)
     assert lamps(("deep",)) == "D"
     assert "0.6300" in comparison_finding(compared(["FM", "LR"]))
 

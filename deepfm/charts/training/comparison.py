@@ -23,8 +23,10 @@ from deepfm.charts.training.axes import epoch_axis, spread_labels, value_range
 from deepfm.charts.training.curves import METRIC_NAMES, add_level
 
 MOST_RUNS: Final = len(RUN_COLOURS)
+KEPT_SIZE: Final = 13
 COMPARISON_CAPTION: Final = (
-    "one line a run, after each epoch; each has its hue and mark, and its name at the line's end."
+    "one line a run, after each epoch; each has its hue and mark. The large mark is the "
+    "best epoch, whose weights are kept; its value stands beside the name."
 )
 
 
@@ -87,6 +89,8 @@ def _run_trace(run: ComparedRun, place: int, metric: Metric) -> go.Scatter:
     part = run.history.judged_by
     positions, values = run.history.curve(metric, part)
     name = label(shortened(run.name))
+    kept = _kept_epoch(run)
+    sizes = [KEPT_SIZE if position == kept else 7 for position in positions]
     return go.Scatter(
         x=positions,
         y=values,
@@ -94,22 +98,33 @@ def _run_trace(run: ComparedRun, place: int, metric: Metric) -> go.Scatter:
         mode="lines+markers",
         line={**line("test"), "color": colour(RUN_COLOURS[place]), "dash": "solid"},
         cliponaxis=False,
-        marker={"symbol": RUN_MARKERS[place], "size": 7, "color": colour(RUN_COLOURS[place])},
+        marker={"symbol": RUN_MARKERS[place], "size": sizes, "color": colour(RUN_COLOURS[place])},
         hovertemplate=f"{name}<br>{part} {metric} %{{y:.4f}} after epoch %{{x:g}}<extra></extra>",
     )
 
 
+def _kept_epoch(run: ComparedRun) -> float | None:
+    """The epoch whose weights are kept, as far as it is known: the best one."""
+    return float(run.history.best.epoch) if run.history.best else None
+
+
 def _name_lines(figure: go.Figure, runs: Sequence[ComparedRun], gap: float) -> None:
-    """Each line's name right of the panel, at the height of its end, pushed apart if need be."""
+    """Each line's name and its value at the kept epoch, right of the panel.
+
+    At the height of the line's end, pushed apart if need be.
+    """
     ends = [(place, trace.y[-1]) for place, trace in enumerate(figure.data) if len(trace.y)]
     heights = spread_labels([end for _, end in ends], gap)
     for (place, end), height in zip(ends, heights, strict=True):
+        trace = figure.data[place]
+        values = dict(zip(trace.x, trace.y, strict=True))
+        kept = values.get(_kept_epoch(runs[place]), end)
         figure.add_annotation(
             xref="paper",
             x=1.0,
             xshift=8,
             y=height,
-            text=f"{label(shortened(runs[place].name, 16))} {end:.3f}",
+            text=f"{label(shortened(runs[place].name, 16))} {kept:.4f}",
             showarrow=False,
             xanchor="left",
             font={"color": colour(RUN_COLOURS[place]), "size": 12},
@@ -143,7 +158,7 @@ def _table_row(run: ComparedRun) -> dict[str, object]:
         "terms": lamps(run.terms),
         "state": run.state,
         "validation AUC": value_of(best.validation, "auc") if best else None,
-        "AUC": result.auc if result else None,
+        "test AUC": result.auc if result and result.part == "test" else None,
         "log loss": result.log_loss if result else None,
         "accuracy": result.accuracy if result else None,
         "best epoch": best.epoch if best else None,
