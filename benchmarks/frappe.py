@@ -3,7 +3,9 @@
 python -m benchmarks.frappe FOLDER    (with valid.libsvm.gz and test.libsvm.gz)
 
 Each model gets the same trials, each one change to the preset real-data; validation AUC chooses
-one, and three seeds of it are measured on the test file. Prints a Markdown table and one JSON line.
+one, and three seeds of it are measured on the test file. LightGBM and CatBoost, where installed,
+stand beside them with early stopping on the same validation rows. Prints a Markdown table and one
+JSON line. `--only trees` leaves the five models out, `--only deepfm` the trees.
 """
 
 import argparse
@@ -12,11 +14,16 @@ import platform
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from deepfm import evaluation
 from deepfm.config import PRESETS, TERM_SETS, ModelConfig, TrainConfig
 from deepfm.data.dataset import Dataset, prepare
 from deepfm.events import Epoch, Event, Finished
@@ -45,7 +52,9 @@ def main() -> None:
     """Run all trials and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
+    parser.add_argument("--only", choices=("trees", "deepfm"))
+    given = parser.parse_args()
+    folder = given.folder
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
         dataset = prepare(
@@ -54,7 +63,11 @@ def main() -> None:
             out=Path(scratch) / "dataset",
             **PRESETS["real-data"].prepare,
         )
-        rows = [measure(name, dataset, Path(scratch)) for name in TERM_SETS]
+        rows = []
+        if given.only != "trees":
+            rows += [measure(name, dataset, Path(scratch)) for name in TERM_SETS]
+        if given.only != "deepfm":
+            rows += filter(None, (measure_trees(fit, n, dataset) for n, fit in TREES.items()))
     print_table(rows, time.perf_counter() - began)
 
 
@@ -73,6 +86,77 @@ def measure(name: str, dataset: Dataset, scratch: Path) -> dict[str, Any]:
         "log_loss_calibrated": [outcome.result.log_loss_calibrated for outcome in outcomes],
         "seconds": fmean(outcome.result.seconds for outcome in outcomes),
     }
+
+
+Fit = Callable[[int, Dataset], tuple[NDArray[np.float64], NDArray[np.float64]]]
+"""Seed and dataset to the logits of the validation and of the test rows."""
+
+
+def lightgbm(seed: int, dataset: Dataset) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """LightGBM on the same indices as categories, stopped early on validation AUC."""
+    import lightgbm as library
+
+    train, validation = dataset.parts["train"], dataset.parts["validation"]
+    trees = library.LGBMClassifier(
+        n_estimators=5_000, learning_rate=0.05, num_leaves=63, random_state=seed, verbose=-1
+    )
+    trees.fit(
+        np.array(train.ids),
+        np.array(train.labels),
+        eval_set=[(np.array(validation.ids), np.array(validation.labels))],
+        eval_metric="auc",
+        categorical_feature=list(range(len(dataset.fields))),
+        callbacks=[library.early_stopping(100, verbose=False)],
+    )
+    parts = (np.array(dataset.parts[name].ids) for name in ("validation", "test"))
+    validated, tested = (np.asarray(trees.predict(ids, raw_score=True)) for ids in parts)
+    return validated, tested
+
+
+def catboost(seed: int, dataset: Dataset) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """CatBoost on the same indices as categories, stopped early on validation AUC."""
+    import catboost as library
+
+    categories = list(range(len(dataset.fields)))
+    pools = {
+        name: library.Pool(np.array(part.ids), np.array(part.labels), cat_features=categories)
+        for name, part in dataset.parts.items()
+    }
+    trees = library.CatBoostClassifier(
+        iterations=2_000,
+        learning_rate=0.1,
+        eval_metric="AUC",
+        early_stopping_rounds=100,
+        random_seed=seed,
+        verbose=False,
+        allow_writing_files=False,
+    )
+    trees.fit(pools["train"], eval_set=pools["validation"])
+    validated, tested = (
+        np.asarray(trees.predict(pools[name], prediction_type="RawFormulaVal"))
+        for name in ("validation", "test")
+    )
+    return validated, tested
+
+
+def measure_trees(fit: Fit, name: str, dataset: Dataset) -> dict[str, Any] | None:
+    """Three seeds of a library of trees; None, with a word, where it is not installed."""
+    validation, test = (np.array(dataset.parts[part].labels) for part in ("validation", "test"))
+    figures: dict[str, list[float]] = {"auc": [], "log_loss": [], "log_loss_calibrated": []}
+    began = time.perf_counter()
+    for seed in SEEDS:
+        try:
+            validated, tested = fit(seed, dataset)
+        except ImportError:
+            print(f"{name} is not installed: left out", file=sys.stderr)
+            return None
+        metrics = evaluation.metrics_of(test, tested)
+        calibrated = evaluation.calibrated_log_loss(validation, validated, test, tested)
+        figures["auc"].append(metrics.auc or 0.0)
+        figures["log_loss"].append(metrics.loss)
+        figures["log_loss_calibrated"].append(calibrated)
+    seconds = (time.perf_counter() - began) / len(SEEDS)
+    return {"model": name, "chosen": "early stopping", **figures, "seconds": seconds}
 
 
 def run(name: str, dataset: Dataset, changes: dict[str, Any], seed: int, scratch: Path) -> Outcome:
@@ -114,6 +198,8 @@ def print_table(rows: list[dict[str, Any]], seconds: float) -> None:
         )
     print(json.dumps({"benchmark": "frappe", "seconds": round(seconds), "models": rows}))
 
+
+TREES: dict[str, Fit] = {"LightGBM": lightgbm, "CatBoost": catboost}
 
 if __name__ == "__main__":
     main()
