@@ -61,7 +61,7 @@ def table_columns() -> dict[str, Any]:
     return {
         "Run": config.TextColumn(width="medium", pinned=True),
         "State": config.TextColumn(width="small"),
-        "Group": config.TextColumn(width="small", help="The comparison that a run belongs to."),
+        "Group": config.TextColumn(width=150, help="The comparison that a run belongs to."),
         "Test AUC": config.NumberColumn(format="%.4f", help="Once the run has ended."),
         "Validation AUC": config.NumberColumn(
             format="%.4f", help="Of the best epoch so far, whose weights are kept."
