@@ -54,6 +54,7 @@ class DeepFMClassifier(ClassifierMixin, BaseEstimator):
         weight_decay: float = TrainConfig.weight_decay,
         embedding_l2: float = TrainConfig.embedding_l2,
         optimizer: str = TrainConfig.optimizer,
+        mlp_precision: str = TrainConfig.mlp_precision,
         device: str = TrainConfig.device,
         min_count: int = PrepareConfig.min_count,
         validation: float = 0.0,
@@ -75,6 +76,7 @@ class DeepFMClassifier(ClassifierMixin, BaseEstimator):
         self.weight_decay = weight_decay
         self.embedding_l2 = embedding_l2
         self.optimizer = optimizer
+        self.mlp_precision = mlp_precision
         self.device = device
         self.min_count = min_count
         self.validation = validation

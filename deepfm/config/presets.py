@@ -53,7 +53,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
                 "The book's model for the bundled demo: a few seconds, best epoch kept.",
                 {"validation": 0.1, "min_count": 4},
                 {"num_factors": 10, "mlp_dims": (30, 20, 10), "drop_rate": 0.1},
-                {"learning_rate": 0.01, "batch_size": 2048, "epochs": 15},
+                {"learning_rate": 0.01, "batch_size": 2048, "epochs": 20},
             ),
         )
     }

@@ -70,7 +70,7 @@ def test_train_queues_the_demo_with_the_settings_of_its_preset(
     page.button(key="train_one").click().run()
     assert_nothing_wrong(page)
     (row,) = runs_of(home)
-    assert (row.state, row.dataset_name, row.train["epochs"]) == ("queued", "demo", 15)
+    assert (row.state, row.dataset_name, row.train["epochs"]) == ("queued", "demo", 20)
     assert row.name == "DeepFM, quick"
     assert [dict(values) for values in row.pinned] == [dict(each.values) for each in PINNED]
     assert page.query_params["run"] == row.id
@@ -153,7 +153,7 @@ def test_the_address_holds_what_differs_from_the_preset_and_nothing_else(
     page = open_page("train")
     field(page, "epochs").set_value("4").run()
     assert page.query_params["epochs"] == "4"
-    field(page, "epochs").set_value("15").run()
+    field(page, "epochs").set_value("20").run()
     assert "epochs" not in page.query_params
 
 

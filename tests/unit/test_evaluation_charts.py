@@ -228,7 +228,7 @@ def test_values_stand_in_the_order_that_was_asked_for():
     }
     assert names["rows"] == ["10", "9", "(empty)", "b"]
     assert names["rate"] == ["b", "(empty)", "9", "10"]
-    assert names["name"] == ["(empty)", "9", "10", "b"]
+    assert names["name"] == ["9", "10", "b", "(empty)"], "an empty cell has no place of its own"
 
 
 def test_buckets_of_numbers_stand_in_their_own_order():

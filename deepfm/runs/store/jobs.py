@@ -44,7 +44,9 @@ class JobTable:
         with self._database.writing() as connection:
             row = _job_row(connection, job_id)
             if row["state"] not in JOB_ENDS:
-                raise StoreError(f"Job {job_id} is {row['state']}; it is amended when it has ended.")
+                raise StoreError(
+                    f"Job {job_id} is {row['state']}; it is amended when it has ended."
+                )
             payload = {**json.loads(row["payload"]), **changes}
             connection.execute(
                 "UPDATE jobs SET payload = ? WHERE id = ?", (json.dumps(payload), job_id)
