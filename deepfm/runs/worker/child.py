@@ -14,11 +14,11 @@ from typing import Any, Final, Literal
 from deepfm.config import Settings
 from deepfm.errors import Cancelled, DeepFMError
 from deepfm.events import Event, Failed, Progress
+from deepfm.locks import FileLock
 from deepfm.runs.store import JobRow, RunRow, Store
 from deepfm.runs.worker import words
 from deepfm.runs.worker.gpus import gpu_of
 from deepfm.runs.worker.link import Link
-from deepfm.locks import FileLock
 from deepfm.runs.worker.service import log_file
 from deepfm.runs.worker.table import TRAIN, Context, LaneName, WorkTable, load, load_name
 

@@ -17,13 +17,13 @@ from typing import Final
 from deepfm.config import Settings
 from deepfm.errors import StoreBusy, StoreError
 from deepfm.events import Failed
+from deepfm.locks import FileLock, holder, is_held
 from deepfm.runs.store import Store
 from deepfm.runs.worker import words
 from deepfm.runs.worker.child import Assignment, ChildSpec, set_up_log, slot_lock
 from deepfm.runs.worker.gpus import gpu_count, training_slots
 from deepfm.runs.worker.lanes import Child, Lane
 from deepfm.runs.worker.link import BUSY_SECONDS, REFUSED
-from deepfm.locks import FileLock, holder, is_held
 from deepfm.runs.worker.service import app_lock, log_file, worker_lock
 from deepfm.runs.worker.table import WORK, WorkTable
 
