@@ -12,7 +12,7 @@ from deepfm.ui.compared import compare
 from deepfm.ui.plot import revision_of
 from deepfm.ui.run_table import differences, runs_table, settings_in_words, table_columns
 from deepfm.ui.text import plain, show_error
-from deepfm.ui.watching import STATE_WORDS
+from deepfm.ui.watching import STATE_WORDS, stop_button
 
 if TYPE_CHECKING:
     from deepfm.runs.store import RunRow
@@ -129,20 +129,7 @@ def show_one(row: "RunRow") -> None:
             rename(row)
             delete([row])
         else:
-            stop(row)
-
-
-def stop(row: "RunRow") -> None:
-    """Ask a run that waits or trains to stop."""
-    stopping = row.wanted == "stop"
-    st.button(
-        "Stopping…" if stopping else "Stop",
-        key="runs_stop",
-        icon=":material/stop_circle:",
-        disabled=stopping,
-        on_click=state.store().request_stop,
-        args=(row.id,),
-    )
+            stop_button(row, key="runs_stop")
 
 
 def rename(row: "RunRow") -> None:

@@ -24,7 +24,6 @@ class Crew:
         """Call work(part) for every part, 0 in this thread; returns when all are done."""
         for helper in self._helpers:
             helper.begin(work)
-        failures = []
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 
 from deepfm.config import ModelConfig, TrainConfig
 from deepfm.data.dataset import Dataset, Part
+from deepfm.data.reader import ROW
 from deepfm.errors import RunError
 from deepfm.events import Event, Finished, to_json
 from deepfm.model import DeepFM
@@ -26,8 +27,6 @@ from deepfm.terms import Terms
 VERSION = 1
 MAX_IMPRESSIONS = 100_000
 """Rows of each part whose raw values go with the run."""
-ROW = "__row__"
-"""The column of a part's raw rows that holds the row's number in its file."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -330,16 +330,18 @@ def _sample(part: Part | None) -> tuple[NDArray[np.int32], NDArray[np.float32]] 
     """A fixed sample of the validation rows for the look within an epoch."""
     if part is None:
         return None
-    count = min(SAMPLE_ROWS, len(part.labels))
-    chosen = np.sort(np.random.default_rng(0).choice(len(part.labels), count, replace=False))
+    chosen = _drawn(SAMPLE_ROWS, len(part.labels))
     return np.array(part.ids[chosen]), np.array(part.labels[chosen])
 
 
 def draw_reference(ids: NDArray[np.int32]) -> NDArray[np.int32]:
     """The reference population: 1,000 training rows without replacement, with a fixed seed."""
-    count = min(REFERENCE_ROWS, len(ids))
-    chosen = np.sort(np.random.default_rng(0).choice(len(ids), count, replace=False))
-    return np.array(ids[chosen])
+    return np.array(ids[_drawn(REFERENCE_ROWS, len(ids))])
+
+
+def _drawn(most: int, rows: int) -> NDArray[np.int64]:
+    """At most so many of the row numbers 0 … rows − 1, rising, with a fixed seed."""
+    return np.sort(np.random.default_rng(0).choice(rows, min(most, rows), replace=False))
 
 
 def _best_possible_auc(dataset: Dataset) -> float | None:

@@ -1,5 +1,6 @@
 """What stands round every page: which dataset or run is shown, and what is running now."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -48,32 +49,30 @@ def _choose_run() -> None:
     current = state.run_in_address()
     labels = _distinct({choice.id: f"{choice.name} · {choice.words}" for choice in choices})
     labels.setdefault(current, f"{current} (has no model)")
-    st.session_state["context_run"] = current
-    st.selectbox(
-        "Run",
-        list(labels),
-        format_func=lambda run_id: labels.get(run_id, run_id),
-        key="context_run",
-        on_change=lambda: state.show_run(st.session_state["context_run"]),
-        label_visibility="collapsed",
-        icon=":material/model_training:",
-        width=420,
-    )
+    _context_box("Run", labels, current, state.show_run, "model_training")
 
 
 def _choose_dataset() -> None:
     labels = _distinct({choice.id: choice.name for choice in state.dataset_choices()})
     current = state.dataset_in_address()
     labels.setdefault(current, f"{current} (not found)")
-    st.session_state["context_dataset"] = current
+    _context_box("Dataset", labels, current, state.show_dataset, "database")
+
+
+def _context_box(
+    name: str, labels: dict[str, str], current: str, show: Callable[[str], None], icon: str
+) -> None:
+    """A box of ids with their words; `show` puts the one that is chosen into the address."""
+    key = f"context_{name.lower()}"
+    st.session_state[key] = current
     st.selectbox(
-        "Dataset",
+        name,
         list(labels),
-        format_func=lambda dataset_id: labels.get(dataset_id, dataset_id),
-        key="context_dataset",
-        on_change=lambda: state.show_dataset(st.session_state["context_dataset"]),
+        format_func=lambda chosen: labels.get(chosen, chosen),
+        key=key,
+        on_change=lambda: show(st.session_state[key]),
         label_visibility="collapsed",
-        icon=":material/database:",
+        icon=f":material/{icon}:",
         width=420,
     )
 

@@ -115,7 +115,7 @@ def _head(row: "RunRow", history: History) -> None:
             if row.ended:
                 _ways_on(row)
             else:
-                _stop_button(row)
+                stop_button(row, key="train_stop")
 
 
 def _state_in_words(row: "RunRow", history: History) -> str:
@@ -151,11 +151,12 @@ def _queue_in_words(row: "RunRow") -> str:
     return "waiting, but no worker has taken it; start one with: python -m deepfm worker"
 
 
-def _stop_button(row: "RunRow") -> None:
+def stop_button(row: "RunRow", *, key: str) -> None:
+    """Ask a run that waits or trains to stop."""
     stopping = row.wanted == "stop"
     st.button(
         "Stopping…" if stopping else "Stop",
-        key="train_stop",
+        key=key,
         icon=":material/stop_circle:",
         disabled=stopping,
         on_click=state.store().request_stop,

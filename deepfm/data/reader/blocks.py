@@ -164,6 +164,34 @@ class BlockStream:
         self._line += rows.lines_consumed
 
 
+class BlockRows:
+    """A file whose rows are lines of text, read block by block: how far it is, and its end."""
+
+    row_word = "line"
+
+    def __init__(self, source: Source, format: FileFormat, limit_bytes: int | None) -> None:
+        self._source = source
+        self._stream = BlockStream(source, format, limit_bytes)
+
+    @property
+    def bytes_done(self) -> int:
+        return self._source.bytes_done
+
+    @property
+    def bytes_total(self) -> int:
+        return self._source.bytes_total
+
+    @property
+    def complete(self) -> bool:
+        return self._stream.complete
+
+    def rows_estimated(self, rows_read: int) -> int | None:
+        return self._stream.rows_estimated(rows_read)
+
+    def close(self) -> None:
+        self._source.close()
+
+
 def parse_in_order(blocks: Iterator[Block], parse: Callable[[Block], Piece]) -> Iterator[Piece]:
     """Blocks read, unpacked and parsed in threads, a few ahead; pieces in the file's order."""
     with ThreadPoolExecutor(3) as pool:

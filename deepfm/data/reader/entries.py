@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from deepfm.data.reader.blocks import Block, BlockStream, parse_in_order
+from deepfm.data.reader.blocks import Block, BlockRows, parse_in_order
 from deepfm.data.reader.names import invented_names
 from deepfm.data.reader.pieces import Ints, Piece, text_batch
 from deepfm.data.reader.plain import NOT_UTF8, NUL, Lines, split_off
@@ -41,13 +41,11 @@ def tidy(data: bytes) -> bytes:
     return _WIDE.sub(b" ", data) if b"  " in data else data
 
 
-class EntryRows:
+class EntryRows(BlockRows):
     """A libsvm or libffm file. All lines must have as many entries as most of the first have.
 
     A cell is the entry's index, or its value where the format's `numbers` says so.
     """
-
-    row_word = "line"
 
     def __init__(
         self,
@@ -56,12 +54,11 @@ class EntryRows:
         names: tuple[tuple[str, ...], ...],
         limit_bytes: int | None,
     ) -> None:
-        self._source = source
         self._kind = format.kind
         self._numbers = frozenset(format.numbers)
         self._parts = PARTS[format.kind]
         as_text = FileFormat("text", separator=" ", quote=False, encoding=format.encoding)
-        self._stream = BlockStream(source, as_text, limit_bytes)
+        super().__init__(source, as_text, limit_bytes)
         first = self._first_entries()
         self._entries = len(first)
         self._fields = [entry.split(b":")[0] for entry in first]
@@ -80,24 +77,6 @@ class EntryRows:
                 f"{SHAPES[self._kind]}."
             )
         return next(entries for entries in found if len(entries) == most)
-
-    @property
-    def bytes_done(self) -> int:
-        return self._source.bytes_done
-
-    @property
-    def bytes_total(self) -> int:
-        return self._source.bytes_total
-
-    @property
-    def complete(self) -> bool:
-        return self._stream.complete
-
-    def rows_estimated(self, rows_read: int) -> int | None:
-        return self._stream.rows_estimated(rows_read)
-
-    def close(self) -> None:
-        self._source.close()
 
     def pieces(self) -> Iterator[Piece]:
         """The file's blocks in order; DataError at a line with another number of entries."""

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from deepfm.data.reader.blocks import Block, BlockStream, parse_in_order
+from deepfm.data.reader.blocks import Block, BlockRows, parse_in_order
 from deepfm.data.reader.names import invented_names, unique_names
 from deepfm.data.reader.pieces import Piece, text_batch
 from deepfm.data.reader.plain import mend_lines
@@ -22,13 +22,11 @@ _HEAD_ROWS: Final = 1_000
 _GLANCE: Final = 64
 
 
-class TextRows:
+class TextRows(BlockRows):
     """A separated text file: `names` are known once it is opened, `pieces` reads it.
 
     names   for a file without header; the first of these that is as many is used
     """
-
-    row_word = "line"
 
     def __init__(
         self,
@@ -37,9 +35,8 @@ class TextRows:
         names: tuple[tuple[str, ...], ...],
         limit_bytes: int | None,
     ) -> None:
-        self._source = source
+        super().__init__(source, format, limit_bytes)
         self._separator = format.separator
-        self._stream = BlockStream(source, format, limit_bytes)
         if format.header:
             self.names = unique_names(self._stream.take_header())
         else:
@@ -49,24 +46,6 @@ class TextRows:
                 f"{source.path.name!r} has {len(self.names):,} columns; at most {MAX_COLUMNS:,} "
                 "can be read. Probably the separator is wrong."
             )
-
-    @property
-    def bytes_done(self) -> int:
-        return self._source.bytes_done
-
-    @property
-    def bytes_total(self) -> int:
-        return self._source.bytes_total
-
-    @property
-    def complete(self) -> bool:
-        return self._stream.complete
-
-    def rows_estimated(self, rows_read: int) -> int | None:
-        return self._stream.rows_estimated(rows_read)
-
-    def close(self) -> None:
-        self._source.close()
 
     def _names_by_shape(self, names: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
         rows = self._stream.head(_HEAD_ROWS)
