@@ -22,7 +22,6 @@ def test_the_first_minute_on_the_demo_to_one_impression(visitor: Visitor):
     start_explains_a_score_before_any_click(visitor)
     one_changed_word_changes_the_score(visitor)
     visitor.button("Train it yourself").click()
-    visitor.button("Stop").wait_for()
     curves_climb_in_place(visitor)
     visitor.shoot("demo-trained")
     roc_follows_the_threshold(visitor)
