@@ -1,13 +1,14 @@
 """Several runs' histories to one chart of their curves and one table of their results."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Literal
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from deepfm.charts.history import History, Metric, value_of
+from deepfm.charts.history import History, Metric, metrics_of, value_of
 from deepfm.charts.palette import (
     RUN_COLOURS,
     RUN_MARKERS,
@@ -21,6 +22,9 @@ from deepfm.charts.palette import (
 )
 from deepfm.charts.training.axes import epoch_axis, spread_labels, value_range
 from deepfm.charts.training.curves import METRIC_NAMES, add_level
+
+Along = Literal["epochs", "seconds"]
+"""What the curves of several runs are drawn along: the work done, or the time it took."""
 
 MOST_RUNS: Final = len(RUN_COLOURS)
 KEPT_SIZE: Final = 13
@@ -45,28 +49,41 @@ def lamps(terms: Sequence[str]) -> str:
     return " ".join(letter for term, letter in TERM_LETTERS.items() if term in terms)
 
 
-def comparison_figure(runs: Sequence[ComparedRun], metric: Metric = "auc") -> go.Figure:
-    """At most six runs' validation (else test, else train) curves by epoch."""
+def comparison_figure(
+    runs: Sequence[ComparedRun], metric: Metric = "auc", along: Along = "epochs"
+) -> go.Figure:
+    """At most six runs' validation (else test, else train) curves, a mark after each epoch."""
     shown = list(runs[:MOST_RUNS])
     figure = new_figure(
-        f"{METRIC_NAMES[metric]} by epoch, run by run",
-        x="epoch",
+        f"{METRIC_NAMES[metric]} by {_AXIS_NAMES[along]}, run by run",
+        x="epoch" if along == "epochs" else "seconds of training",
         y=f"{_parts_in_words(shown)} {METRIC_NAMES[metric] if metric == 'auc' else metric}",
         showlegend=False,
         margin={"r": 150, "t": 12},
-        uirevision=metric,
+        uirevision=f"{metric},{along}",
     )
     for place, run in enumerate(shown):
-        figure.add_trace(_run_trace(run, place, metric))
+        figure.add_trace(_run_trace(run, place, metric, along))
     best = _best_possible(shown) if metric == "auc" else None
     values = [value for trace in figure.data for value in trace.y]
     low, high = value_range([*values, *([best] if best is not None else [])], metric)
-    figure.update_xaxes(**epoch_axis([run.history for run in shown]))
+    figure.update_xaxes(**_along_axis(shown, along))
     figure.update_yaxes(range=(low, high), zeroline=False)
     if best is not None:
         add_level(figure, best, f"best possible {best:.2f}")
     _name_lines(figure, shown, (high - low) * 0.062)
     return figure
+
+
+_AXIS_NAMES: Final[dict[Along, str]] = {"epochs": "epoch", "seconds": "time"}
+
+
+def _along_axis(runs: Sequence[ComparedRun], along: Along) -> dict[str, Any]:
+    histories = [run.history for run in runs]
+    if along == "epochs":
+        return epoch_axis(histories)
+    taken = [epoch.seconds for history in histories for epoch in history.epochs[-1:]]
+    return {"range": (0.0, max([0.1, *taken])), "zeroline": False}
 
 
 def _parts_in_words(runs: Sequence[ComparedRun]) -> str:
@@ -85,21 +102,32 @@ def _best_possible(runs: Sequence[ComparedRun]) -> float | None:
     return known.pop() if len(known) == 1 else None
 
 
-def _run_trace(run: ComparedRun, place: int, metric: Metric) -> go.Scatter:
+def _run_trace(run: ComparedRun, place: int, metric: Metric, along: Along) -> go.Scatter:
     part = run.history.judged_by
-    positions, values = run.history.curve(metric, part)
+    known = [
+        (epoch, value)
+        for epoch in run.history.epochs
+        if (value := value_of(metrics_of(epoch, part), metric)) is not None and math.isfinite(value)
+    ]
     name = label(shortened(run.name))
     kept = _kept_epoch(run)
-    sizes = [KEPT_SIZE if position == kept else 7 for position in positions]
+    epochs = [float(epoch.epoch) for epoch, _ in known]
     return go.Scatter(
-        x=positions,
-        y=values,
+        x=epochs if along == "epochs" else [epoch.seconds for epoch, _ in known],
+        y=[value for _, value in known],
+        customdata=epochs,
         name=name,
         mode="lines+markers",
         line={**line("test"), "color": colour(RUN_COLOURS[place]), "dash": "solid"},
         cliponaxis=False,
-        marker={"symbol": RUN_MARKERS[place], "size": sizes, "color": colour(RUN_COLOURS[place])},
-        hovertemplate=f"{name}<br>{part} {metric} %{{y:.4f}} after epoch %{{x:g}}<extra></extra>",
+        marker={
+            "symbol": RUN_MARKERS[place],
+            "size": [KEPT_SIZE if epoch == kept else 7 for epoch in epochs],
+            "color": colour(RUN_COLOURS[place]),
+        },
+        hovertemplate=f"{name}<br>{part} {metric} %{{y:.4f}} after epoch %{{customdata:g}}"
+        + (", %{x:.1f} s" if along == "seconds" else "")
+        + "<extra></extra>",
     )
 
 
@@ -117,7 +145,7 @@ def _name_lines(figure: go.Figure, runs: Sequence[ComparedRun], gap: float) -> N
     heights = spread_labels([end for _, end in ends], gap)
     for (place, end), height in zip(ends, heights, strict=True):
         trace = figure.data[place]
-        values = dict(zip(trace.x, trace.y, strict=True))
+        values = dict(zip(trace.customdata, trace.y, strict=True))
         kept = values.get(_kept_epoch(runs[place]), end)
         figure.add_annotation(
             xref="paper",
