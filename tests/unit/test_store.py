@@ -556,13 +556,13 @@ def test_an_older_store_is_migrated_once_with_its_runs(
 ) -> None:
     with Store.open(tmp_path) as store:
         run_id = queue(store)
-    more = (*database.MIGRATIONS, ("ALTER TABLE runs ADD COLUMN notes TEXT DEFAULT 'none'",))
+    more = (*database.MIGRATIONS, ("ALTER TABLE runs ADD COLUMN later TEXT DEFAULT 'none'",))
     monkeypatch.setattr(database, "MIGRATIONS", more)
     with pytest.raises(StoreError, match="older version"):
         Store.open(tmp_path, read_only=True)
     for _ in range(2):
         with Store.open(tmp_path) as store, store._database.reading() as connection:
-            row = connection.execute("SELECT id, notes FROM runs").fetchone()
+            row = connection.execute("SELECT id, later FROM runs").fetchone()
             assert tuple(row) == (run_id, "none")
 
 
@@ -572,13 +572,13 @@ def test_a_migration_that_fails_changes_nothing(
     with Store.open(tmp_path) as store:
         queue(store)
     with monkeypatch.context() as patched:
-        bad = ("ALTER TABLE runs ADD COLUMN notes TEXT", "no SQL at all")
+        bad = ("ALTER TABLE runs ADD COLUMN later TEXT", "no SQL at all")
         patched.setattr(database, "MIGRATIONS", (*database.MIGRATIONS, bad))
         with pytest.raises(StoreError):
             Store.open(tmp_path)
     with Store.open(tmp_path) as store, store._database.reading() as connection:
         columns = [row["name"] for row in connection.execute("PRAGMA table_info(runs)")]
-        assert "notes" not in columns and len(store.runs()) == 1
+        assert "later" not in columns and len(store.runs()) == 1
 
 
 def test_a_newer_store_is_refused(tmp_path: Path) -> None:

@@ -3,11 +3,12 @@
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from deepfm.errors import DeepFMError, StoreBusy, StoreError
+from deepfm.runs.store.schema import MIGRATIONS
 
 APPLICATION_ID: Final = 0x44464D4C
 """Marks the file as ours, in its header: "DFML"."""
@@ -16,67 +17,6 @@ BUSY_SECONDS: Final = 5.0
 """How long a transaction waits for the one before it."""
 
 IDLE_CONNECTIONS: Final = 8
-
-MIGRATIONS: Final[Sequence[tuple[str, ...]]] = (
-    (
-        """CREATE TABLE groups (
-            id TEXT PRIMARY KEY, name TEXT NOT NULL, owner TEXT NOT NULL, created REAL NOT NULL
-        )""",
-        """CREATE TABLE runs (
-            number INTEGER PRIMARY KEY AUTOINCREMENT,
-            id TEXT NOT NULL UNIQUE,
-            name TEXT NOT NULL,
-            wanted TEXT NOT NULL DEFAULT 'train' CHECK (wanted IN ('train', 'stop')),
-            state TEXT NOT NULL DEFAULT 'queued' CHECK (state IN
-                ('queued', 'training', 'finished', 'stopped', 'failed', 'interrupted')),
-            group_id TEXT REFERENCES groups (id),
-            dataset_name TEXT NOT NULL,
-            dataset_folder TEXT NOT NULL,
-            fingerprint TEXT NOT NULL,
-            config_key TEXT NOT NULL,
-            model TEXT NOT NULL,
-            train TEXT NOT NULL,
-            pinned TEXT NOT NULL,
-            owner TEXT NOT NULL,
-            created REAL NOT NULL,
-            started REAL,
-            finished REAL,
-            worker TEXT NOT NULL DEFAULT '',
-            message TEXT NOT NULL DEFAULT '',
-            result TEXT,
-            epoch REAL NOT NULL DEFAULT 0,
-            auc REAL,
-            last_event INTEGER NOT NULL DEFAULT 0
-        )""",
-        "CREATE INDEX runs_by_state ON runs (state, number)",
-        "CREATE INDEX runs_by_group ON runs (group_id, number)",
-        "CREATE INDEX runs_by_key ON runs (config_key, number)",
-        """CREATE TABLE events (
-            run_id TEXT NOT NULL, seq INTEGER NOT NULL, body TEXT NOT NULL,
-            PRIMARY KEY (run_id, seq)
-        ) WITHOUT ROWID""",
-        """CREATE TABLE jobs (
-            number INTEGER PRIMARY KEY AUTOINCREMENT,
-            id TEXT NOT NULL UNIQUE,
-            kind TEXT NOT NULL,
-            payload TEXT NOT NULL,
-            wanted TEXT NOT NULL DEFAULT 'work' CHECK (wanted IN ('work', 'stop')),
-            state TEXT NOT NULL DEFAULT 'queued' CHECK (state IN
-                ('queued', 'working', 'finished', 'stopped', 'failed')),
-            progress TEXT,
-            result TEXT,
-            error TEXT NOT NULL DEFAULT '',
-            owner TEXT NOT NULL,
-            created REAL NOT NULL,
-            started REAL,
-            finished REAL,
-            attempts INTEGER NOT NULL DEFAULT 0,
-            worker TEXT NOT NULL DEFAULT ''
-        )""",
-        "CREATE INDEX jobs_by_state ON jobs (state, number)",
-    ),
-)
-"""Statement by statement, what leads from version n to n + 1; the version is user_version."""
 
 
 class Database:

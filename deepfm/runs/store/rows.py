@@ -58,6 +58,12 @@ class RunRow:
     result       the fields of events.Finished, once there are any
     epoch, auc   position and latest validation (else test) AUC; of the part shown once finished
     last_event   cursor of its newest event, 0 before the first
+    notes, tags  what a person wrote about it
+    attempt      how often it was begun: 2 once it was resumed
+    versions     package versions, device and machine that trained it, once known
+    seconds      of training, and examples_per_second in it, once it has ended
+    curve        its AUC by epoch, thinned to 40 numbers at most
+    imported     the id it had where it was trained, if it was brought here from elsewhere
     """
 
     id: str
@@ -84,6 +90,14 @@ class RunRow:
     auc: float | None
     last_event: int
     worker: str
+    notes: str = ""
+    tags: tuple[str, ...] = ()
+    attempt: int = 1
+    versions: dict[str, Any] | None = None
+    seconds: float | None = None
+    examples_per_second: float | None = None
+    curve: tuple[float, ...] = ()
+    imported: str = ""
 
     @property
     def ended(self) -> bool:
@@ -125,13 +139,19 @@ class JobRow:
 
 @dataclass(frozen=True)
 class GroupRow:
-    """Runs that were queued as one, such as “Compare all five”, in the order of queueing."""
+    """Runs that were queued as one, such as “Compare all five”, in the order of queueing.
+
+    kind   "compare" for models beside each other, "sweep" for settings
+    spec   what a sweep was asked for, as JSON
+    """
 
     id: str
     name: str
     owner: str
     created: float
     runs: tuple[str, ...]
+    kind: str = "compare"
+    spec: dict[str, Any] = field(default_factory=dict)
 
 
 _DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"

@@ -17,6 +17,9 @@ from deepfm.runs.store.rows import RUN_ENDS, GroupRow, NewRun, RunRow, RunState,
 _SELECT: Final = (
     "SELECT runs.*, groups.name AS group_name FROM runs LEFT JOIN groups ON groups.id = group_id"
 )
+RESUMABLE: Final[tuple[RunState, ...]] = ("interrupted", "stopped")
+CHECKPOINT: Final = "checkpoint.json"
+"""Stands in the folder of a run that can go on from where it was."""
 _DELETED: Final = ".deleted-"
 """Begins the name of a run folder whose run is being deleted."""
 
@@ -59,13 +62,23 @@ class RunTable:
                 group = _insert_group(connection, group_name, owner)
             return _insert_run(connection, run, group)
 
-    def queue_group(self, name: str, runs: Sequence[NewRun]) -> list[str]:
-        """Queue several runs as one group, all of them or none; their ids in the same order."""
+    def queue_group(
+        self,
+        name: str,
+        runs: Sequence[NewRun],
+        *,
+        kind: str = "compare",
+        spec: Mapping[str, Any] | None = None,
+    ) -> list[str]:
+        """Queue several runs as one group, all of them or none; their ids in the same order.
+
+        kind, spec   what sort of group this is, and a sweep's description as JSON
+        """
         if not runs:
             raise StoreError("A group needs at least one run.")
         with self._database.writing() as connection:
             self._refuse_beyond_limit(connection, len(runs))
-            group = _insert_group(connection, name, runs[0].owner)
+            group = _insert_group(connection, name, runs[0].owner, kind, spec or {})
             return [_insert_run(connection, run, group) for run in runs]
 
     def run(self, run_id: str) -> RunRow:
@@ -113,7 +126,13 @@ class RunTable:
                 "SELECT id FROM runs WHERE group_id = ? ORDER BY number", (group_id,)
             ).fetchall()
         return GroupRow(
-            row["id"], row["name"], row["owner"], row["created"], tuple(m["id"] for m in members)
+            row["id"],
+            row["name"],
+            row["owner"],
+            row["created"],
+            tuple(member["id"] for member in members),
+            row["kind"],
+            json.loads(row["spec"]),
         )
 
     def queue_position(self, run_id: str) -> int:
@@ -134,6 +153,44 @@ class RunTable:
             _run_row(connection, run_id)
             connection.execute("UPDATE runs SET name = ? WHERE id = ?", (name, run_id))
 
+    def note_run(self, run_id: str, text: str) -> None:
+        """Write what a person wants to remember of a run, in place of what was there."""
+        with self._database.writing() as connection:
+            _run_row(connection, run_id)
+            connection.execute("UPDATE runs SET notes = ? WHERE id = ?", (text, run_id))
+
+    def tag_run(self, run_id: str, tags: Iterable[str]) -> None:
+        """Give a run these tags in place of those it had, each once, without empty ones."""
+        kept = list(dict.fromkeys(tag.strip() for tag in tags if tag.strip()))
+        with self._database.writing() as connection:
+            _run_row(connection, run_id)
+            connection.execute(
+                "UPDATE runs SET tags = ? WHERE id = ?",
+                (json.dumps(kept, ensure_ascii=False), run_id),
+            )
+
+    def resume_run(self, run_id: str) -> None:
+        """interrupted or stopped → queued, to go on from its checkpoint as its next attempt.
+
+        StoreError in any other state, and where its folder holds no checkpoint.
+        """
+        with self._database.writing() as connection:
+            row = _run_row(connection, run_id)
+            if row["state"] not in RESUMABLE:
+                raise StoreError(
+                    f"Run {row['name']!r} is {row['state']}; only one that was interrupted or "
+                    "stopped can be resumed."
+                )
+            if not (self.run_folder(run_id) / CHECKPOINT).is_file():
+                raise StoreError(
+                    f"Run {row['name']!r} left no checkpoint to go on from. Train it again."
+                )
+            connection.execute(
+                "UPDATE runs SET state = 'queued', wanted = 'train', attempt = attempt + 1, "
+                "message = '', finished = NULL WHERE id = ?",
+                (run_id,),
+            )
+
     def request_stop(self, run_id: str) -> None:
         """Ask that a run stops.
 
@@ -144,7 +201,8 @@ class RunTable:
             _run_row(connection, run_id)
             connection.execute(
                 "UPDATE runs SET wanted = 'stop', state = 'stopped', finished = ?, "
-                "message = 'Stopped before it began.' WHERE id = ? AND state = 'queued'",
+                "message = CASE attempt WHEN 1 THEN 'Stopped before it began.' ELSE "
+                "'Stopped before it went on.' END WHERE id = ? AND state = 'queued'",
                 (time.time(), run_id),
             )
             connection.execute(
@@ -225,26 +283,33 @@ class RunTable:
             )
 
     def delete_run(self, run_id: str) -> None:
-        """Remove a run with its events and its folder; StoreError while it trains.
+        """Remove a run with its events and its folder; StoreError while it trains."""
+        self.delete_runs([run_id])
 
-        The folder is renamed inside the transaction and removed after it. A crash before the
-        commit leaves the run in the list, where it can be deleted again; a crash after it
-        leaves a folder that the next deletion sweeps away.
+    def delete_runs(self, run_ids: Iterable[str]) -> None:
+        """Remove several runs, all of them or, where one of them trains, none: StoreError names it.
+
+        The folders are renamed inside the transaction and removed after it. A crash before the
+        commit leaves the runs in the list, where they can be deleted again; a crash after it
+        leaves folders that the next deletion sweeps away.
         """
         with self._database.writing() as connection:
-            row = _run_row(connection, run_id)
-            if row["state"] == "training":
-                raise StoreError(
-                    f"Run {row['name']!r} is training and cannot be deleted. Stop it first."
+            rows = [_run_row(connection, run_id) for run_id in dict.fromkeys(run_ids)]
+            for row in rows:
+                if row["state"] == "training":
+                    raise StoreError(
+                        f"Run {row['name']!r} is training and cannot be deleted. Stop it first."
+                    )
+            for row in rows:
+                connection.execute("DELETE FROM events WHERE run_id = ?", (row["id"],))
+                connection.execute("DELETE FROM runs WHERE id = ?", (row["id"],))
+                connection.execute(
+                    "DELETE FROM groups WHERE id = ? AND NOT EXISTS "
+                    "(SELECT 1 FROM runs WHERE group_id = groups.id)",
+                    (row["group_id"],),
                 )
-            connection.execute("DELETE FROM events WHERE run_id = ?", (run_id,))
-            connection.execute("DELETE FROM runs WHERE id = ?", (run_id,))
-            connection.execute(
-                "DELETE FROM groups WHERE id = ? AND NOT EXISTS "
-                "(SELECT 1 FROM runs WHERE group_id = groups.id)",
-                (row["group_id"],),
-            )
-            self._set_aside(run_id)
+            for row in rows:
+                self._set_aside(row["id"])
         self._sweep()
 
     def run_folder(self, run_id: str) -> Path:
@@ -299,6 +364,14 @@ class RunTable:
             auc=row["auc"],
             last_event=row["last_event"],
             worker=row["worker"],
+            notes=row["notes"],
+            tags=tuple(json.loads(row["tags"])),
+            attempt=row["attempt"],
+            versions=json.loads(row["versions"]) if row["versions"] else None,
+            seconds=row["seconds"],
+            examples_per_second=row["examples_per_second"],
+            curve=tuple(auc for _, auc in json.loads(row["curve"])),
+            imported=row["imported"],
         )
 
 
@@ -327,11 +400,17 @@ def _group_row(connection: sqlite3.Connection, group_id: str) -> sqlite3.Row:
     return row
 
 
-def _insert_group(connection: sqlite3.Connection, name: str, owner: str) -> str:
+def _insert_group(
+    connection: sqlite3.Connection,
+    name: str,
+    owner: str,
+    kind: str = "compare",
+    spec: Mapping[str, Any] | None = None,
+) -> str:
     group_id = new_id()
     connection.execute(
-        "INSERT INTO groups (id, name, owner, created) VALUES (?, ?, ?, ?)",
-        (group_id, name, owner, time.time()),
+        "INSERT INTO groups (id, name, owner, created, kind, spec) VALUES (?, ?, ?, ?, ?, ?)",
+        (group_id, name, owner, time.time(), kind, json.dumps(dict(spec or {}))),
     )
     return group_id
 
