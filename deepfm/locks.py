@@ -46,10 +46,12 @@ class FileLock:
                 os.close(descriptor)
                 return False
             time.sleep(_RETRY_SECONDS)
-        os.ftruncate(descriptor, 0)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
         self._descriptor = descriptor
+        # On a full disk the lock holds as well, only without saying who has it.
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
         return True
 
     def release(self) -> None:

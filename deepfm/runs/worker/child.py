@@ -5,20 +5,21 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from deepfm.config import Settings
-from deepfm.errors import Cancelled, DeepFMError
+from deepfm.errors import Cancelled, DeepFMError, StoreBusy
 from deepfm.events import Event, Failed, Progress
 from deepfm.locks import FileLock
 from deepfm.runs.store import JobRow, RunRow, Store
 from deepfm.runs.worker import words
 from deepfm.runs.worker.gpus import gpu_of
-from deepfm.runs.worker.link import Link
+from deepfm.runs.worker.link import BUSY_SECONDS, Link
 from deepfm.runs.worker.service import log_file
 from deepfm.runs.worker.table import TRAIN, Context, LaneName, WorkTable, load, load_name
 
@@ -31,6 +32,8 @@ NICENESS: Final[Mapping[LaneName, int]] = {"training": 5, "short": 2}
 LOCK_SECONDS: Final = 10.0
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -76,15 +79,34 @@ def child_main(spec: ChildSpec, worker: "Connection[object, object]") -> None:
     except (EOFError, OSError):
         os._exit(0)
     assert isinstance(assignment, Assignment)
+    try:
+        _do(spec, worker, assignment)
+        exit_code = 0
+    except Exception:
+        _log.exception("%s %s could not be done", spec.lane, assignment.id)
+        exit_code = 1
+    logging.shutdown()
+    # Without the interpreter's farewell: it takes time and can crash after work well done.
+    os._exit(exit_code)
+
+
+def _do(spec: ChildSpec, worker: "Connection[object, object]", assignment: Assignment) -> None:
     with (
         FileLock(slot_lock(spec.home, assignment.slot)).held(LOCK_SECONDS),
-        Store.open(spec.home, settings=spec.settings) as store,
+        _when_free(lambda: Store.open(spec.home, settings=spec.settings)) as store,
     ):
         work = _train if spec.lane == "training" else _do_job
         work(spec, store, worker, assignment)
-    logging.shutdown()
-    # Without the interpreter's farewell: it takes time and can crash after work well done.
-    os._exit(0)
+
+
+def _when_free(read: Callable[[], T]) -> T:
+    """What is read from the store, however long another process keeps it locked."""
+    while True:
+        try:
+            return read()
+        except StoreBusy as error:
+            _log.warning("%s", error)
+            time.sleep(BUSY_SECONDS)
 
 
 def set_up_log(home: Path) -> None:
@@ -137,7 +159,7 @@ def _warm_up(spec: ChildSpec) -> None:
 def _train(
     spec: ChildSpec, store: Store, worker: "Connection[object, object]", assignment: Assignment
 ) -> None:
-    run = store.run(assignment.id)
+    run = _when_free(lambda: store.run(assignment.id))
     if (run.state, run.worker) != ("training", assignment.worker):
         return
 
@@ -160,7 +182,7 @@ def _train(
 def _do_job(
     spec: ChildSpec, store: Store, worker: "Connection[object, object]", assignment: Assignment
 ) -> None:
-    job = store.job(assignment.id)
+    job = _when_free(lambda: store.job(assignment.id))
     if (job.state, job.worker) != ("working", assignment.worker):
         return
 

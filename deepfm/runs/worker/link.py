@@ -21,12 +21,11 @@ BUSY_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 0.1
 """How often the store is asked whether a person wants the work to stop."""
 
-END_SECONDS: Final = 60.0
-"""How long the end of a piece of work is offered to a store that is locked or full."""
-
 ORPHANED: Final = 70
 REFUSED: Final = 71
-"""Exit codes of a child whose worker is gone, and of one whose work is no longer its own."""
+DEAF: Final = 72
+"""Exit codes of a child whose worker is gone, of one whose work is no longer its own, and of one
+that could no longer be told to stop."""
 
 StopCause = Literal["person", "limit", "worker"]
 
@@ -89,19 +88,28 @@ class Link:
         self._stop.set()
 
     def end(self, write: Callable[[Sequence[Event]], None]) -> None:
-        """Write the end of the work together with the events that are still on their way."""
+        """Write the end of the work together with the events that are still on their way.
+
+        A store that is locked or full is waited for as long as the worker lives: what was
+        learned is safe in the run folder, and nothing else can begin on that store either.
+        """
         with self._writer:
             self._ended = True
-            deadline = time.monotonic() + END_SECONDS
-            while True:
-                try:
-                    return write(self._pending)
-                except StoreBusy:
-                    if time.monotonic() > deadline:
-                        raise
-                    time.sleep(BUSY_SECONDS)
+        while True:
+            try:
+                return write(self._pending)
+            except StoreBusy as error:
+                _log.warning("%s The end of this work is kept until it works.", error)
+                time.sleep(BUSY_SECONDS)
 
     def _serve(self) -> None:
+        try:
+            self._listen()
+        except Exception:
+            _log.exception("This child can no longer be told to stop, so it gives up.")
+            os._exit(DEAF)
+
+    def _listen(self) -> None:
         while True:
             try:
                 if self._worker.poll(FLUSH_SECONDS):
@@ -143,5 +151,5 @@ class Link:
         try:
             if self._wanted():
                 self.stop("person")
-        except StoreBusy as error:
+        except StoreError as error:
             _log.warning("%s", error)

@@ -5,6 +5,7 @@ enforce the limits, keep the spares warm, and, where anything has changed in the
 what is queued. Nothing here computes, so nothing here blocks.
 """
 
+import contextlib
 import logging
 import multiprocessing.connection
 import os
@@ -138,7 +139,7 @@ class _Supervisor:
         _log.info("Worker %s serves %s", self._name, self._store.home)
         watcher = self._store.watch()
         try:
-            self._recover()
+            self._recover_when_free()
             while not (self._stopping or self._idle()):
                 try:
                     self._look |= watcher.changed()
@@ -294,6 +295,15 @@ class _Supervisor:
 
     # --- beginning and end ----------------------------------------------------------------
 
+    def _recover_when_free(self) -> None:
+        """Recover, however long another process keeps the store locked."""
+        while not self._stopping:
+            try:
+                return self._recover()
+            except StoreBusy as error:
+                _log.warning("%s", error)
+                time.sleep(BUSY_SECONDS)
+
     def _recover(self) -> None:
         """End what a worker that died has left in the middle, once its children are gone."""
         locks = [self._lock_of_orphan(slot) for lane in self._lanes for slot in lane.slots]
@@ -315,7 +325,8 @@ class _Supervisor:
             orphan = holder(lock.path)
             if orphan is not None:
                 _log.warning("Killing process %d, whose worker died", orphan)
-                os.kill(orphan, signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(orphan, signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
             if not lock.acquire(ORPHAN_SECONDS):
                 raise StoreError(f"Process {orphan} of an earlier worker does not end; end it.")
         return lock
