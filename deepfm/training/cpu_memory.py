@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from deepfm.model import DeepFM
 from deepfm.training import cpu_kernels as kernels
+from deepfm.training.cpu_folded import columns_of
 from deepfm.training.cpu_kernels import ABSENT, AdamConstants, Columns
 
 Floats = NDArray[np.float32]
@@ -131,9 +132,11 @@ class Network:
         """b of the linear term; 0 without it."""
         return self.weights[1]
 
-    def forward(self, buffers: "Buffers", rows: slice, seeds: tuple[np.uint32, ...]) -> None:
-        """The deep term of some rows, from `embedded` to `deep`."""
-        for i, layer in enumerate(self.layers):
+    def forward(
+        self, buffers: "Buffers", rows: slice, seeds: tuple[np.uint32, ...], first: int
+    ) -> None:
+        """The deep term of some rows, from the input of layer number `first` to `deep`."""
+        for i, layer in enumerate(self.layers[first:], first):
             inputs = buffers.inputs[i][rows]
             threshold, scale = _dropout(self.drop_rates[i])
             if i:
@@ -145,10 +148,10 @@ class Network:
             torch.addmm(layer.bias, inputs, layer.weight.t(), out=buffers.inputs[i + 1][rows])
 
     def backward(
-        self, buffers: "Buffers", rows: slice, seeds: tuple[np.uint32, ...], part: int
+        self, buffers: "Buffers", rows: slice, seeds: tuple[np.uint32, ...], first: int, part: int
     ) -> None:
-        """Gradients of the layers for some rows, and of `embedded` in `embedded_slopes`."""
-        for i in reversed(range(self.depth)):
+        """Gradients for some rows of the layers from `first` on, and of that layer's input."""
+        for i in reversed(range(first, self.depth)):
             layer, slopes = self.layers[i], buffers.slopes_of[i + 1][rows]
             inputs, weight_gradient = buffers.inputs[i][rows], layer.gradients[part][0]
             if i + 1 == self.depth:
@@ -213,11 +216,56 @@ def _dropout(rate: float) -> tuple[np.uint32, np.float32]:
 
 
 @dataclass(frozen=True)
+class Folded:
+    """The first layer folded into the tables (cpu_folded.py says how).
+
+    table, collected   float32[V, C]
+    weight, gradient   float32[F·K, H]   of the first layer, transposed
+    totals             float32[parts, C]
+    """
+
+    table: Floats
+    collected: Floats
+    weight: Floats
+    gradient: Floats
+    totals: Floats
+
+    @classmethod
+    def of(cls, tables: Tables, network: Network, parts: int) -> Self:
+        """Room for the tables' features and the network's first layer."""
+        hidden, inputs = network.layers[0].weight.shape
+        columns = columns_of(hidden, tables.columns.factors)
+        features = len(tables.weights)
+        return cls(
+            np.zeros((features, columns), np.float32),
+            np.zeros((features, columns), np.float32),
+            np.zeros((inputs, hidden), np.float32),
+            np.zeros((inputs, hidden), np.float32),
+            np.zeros((parts, columns), np.float32),
+        )
+
+    @property
+    def columns(self) -> int:
+        """C."""
+        return self.table.shape[1]
+
+    def read_layer(self, layer: Layer) -> None:
+        """Take over the first layer's weights as they are now."""
+        np.copyto(self.weight, layer.weight.numpy().T)
+
+    def write_gradient(self, layer: Layer) -> None:
+        """Hand over the first layer's gradient, as that of the first part of the batch."""
+        np.copyto(layer.gradients[0][0].numpy(), self.gradient.T)
+
+
+@dataclass(frozen=True)
 class Buffers:
     """What a batch of B rows needs between gather and Adam; used again by the next one.
 
-    inputs      the input of each layer, float32[B, width]; the last is the deep term [B, 1]
+    inputs      the input of each layer, float32[B, width]; the last is the deep term [B, 1]; the
+                first has no rows where the first layer is folded into the tables
     slopes_of   d loss / d of the same, the last that of the logit
+    spread      float32[B, C]   the slopes in the columns of the folded tables; C = 0 without
     sums        float64[parts, 3], as loss_and_slope's
     found       int64[B · fields] a part, and how many of it are used in counts
     """
@@ -230,6 +278,7 @@ class Buffers:
     deep: Floats
     logits: Tensor
     slopes: Tensor
+    spread: Floats
     sums: NDArray[np.float64]
     found: list[NDArray[np.int64]]
     counts: list[int]
@@ -248,21 +297,28 @@ class Buffers:
         return self.slopes_of[0]
 
     @classmethod
-    def of(cls, rows: int, tables: Tables, network: Network, parts: int) -> Self:
+    def of(
+        cls, rows: int, tables: Tables, network: Network, parts: int, folded: Folded | None
+    ) -> Self:
         """Room for a batch of this many rows."""
         widths = [layer.weight.shape[1] for layer in network.layers]
+        depths = [rows] * len(widths)
+        if folded is not None:
+            depths[0] = 0
         slopes = torch.zeros(rows, 1)
-        inputs = [torch.zeros(rows, width) for width in (*widths, 1)]
+        inputs = [torch.zeros(*shape) for shape in zip(depths, widths, strict=True)]
+        deep = torch.zeros(rows, 1)
         fields = len(tables.offsets) - 1
         return cls(
-            inputs=inputs,
-            slopes_of=[*(torch.zeros(rows, width) for width in widths), slopes],
+            inputs=[*inputs, deep],
+            slopes_of=[*(torch.zeros_like(each) for each in inputs), slopes],
             factor_sums=np.zeros((rows, tables.columns.factors), np.float32),
             linear_sums=np.zeros(rows, np.float32),
             pairwise=np.zeros(rows, np.float32),
-            deep=inputs[-1].numpy()[:, 0],
+            deep=deep.numpy()[:, 0],
             logits=torch.zeros(rows),
             slopes=slopes[:, 0],
+            spread=np.zeros((rows, folded.columns if folded else 0), np.float32),
             sums=np.zeros((parts, 3)),
             found=[np.zeros(rows * fields, np.int64) for _ in range(parts)],
             counts=[0] * parts,

@@ -4,7 +4,9 @@ The tables lie side by side in one array, a row a feature, so that a lookup touc
 model's own embeddings become views of it, and the network's weights views of one flat array. A
 few threads each take a share of the rows (forward, backward) and then a share of the fields
 (their gradients and Adam): no two ever write one place, and a feature sums its rows in their
-order. Matrix products are torch's; the loops between them are compiled (cpu_kernels.py).
+order. Matrix products are torch's; the loops between them are compiled (cpu_kernels.py). Where
+the batch looks features up more often than there are any, the network's first layer is folded
+into the tables (cpu_folded.py), which spares the widest products.
 """
 
 from collections.abc import Callable
@@ -18,9 +20,10 @@ from torch import Tensor
 
 from deepfm.config import TrainConfig
 from deepfm.model import DeepFM
+from deepfm.training import cpu_folded as folding
 from deepfm.training import cpu_kernels as kernels
 from deepfm.training.cpu_kernels import AdamConstants
-from deepfm.training.cpu_memory import Buffers, Network, Tables
+from deepfm.training.cpu_memory import Buffers, Folded, Network, Tables
 from deepfm.training.crew import Crew
 from deepfm.training.step import Step, StepResult, mixed_seed
 
@@ -30,6 +33,8 @@ LEAST_ROWS: Final = 64
 """Rows that are worth a thread of their own."""
 DENSE_NUMBERS: Final = 1_000_000
 """From this size of the tables on, exact Adam catches rows up instead of visiting all of them."""
+FOLDING_SHARE: Final = 0.5
+"""Up to so many features for each lookup of a batch the first layer is folded into the tables."""
 
 Update = Literal["dense", "catch-up", "lazy"]
 
@@ -53,17 +58,28 @@ class CpuStep(Step):
     update    how Adam visits the tables: every row ("dense"), only touched rows that first make
               up for what they missed ("catch-up", as exact), or only touched rows ("lazy")
 
+    folds     whether the first layer is folded into the tables; by default where that is faster
+
     With catch-up, rows that recent batches did not touch are behind: call `settle` before the
     model is read.
     """
 
-    def __init__(self, model: DeepFM, config: TrainConfig, update: Update | None = None) -> None:
+    def __init__(
+        self,
+        model: DeepFM,
+        config: TrainConfig,
+        update: Update | None = None,
+        *,
+        folds: bool | None = None,
+    ) -> None:
         threads = min(torch.get_num_threads(), MOST_THREADS, len(model.field_dims))
         self._config = config
         self._crew = Crew(threads)
         self._tables = Tables.of(model)
         self._network = Network(model, threads)
-        self._buffers = Buffers.of(0, self._tables, self._network, threads)
+        folds = _folding_is_faster(model, config) if folds is None else folds
+        self._folded = Folded.of(self._tables, self._network, threads) if folds else None
+        self._buffers = self._room(0)
         self._fields = _shares_of_fields(model.field_dims, threads)
         self.update: Update = update or _choose_update(config, self._tables)
         self._steps = 0
@@ -75,12 +91,16 @@ class CpuStep(Step):
         constants = self._constants()
         batch = self._batch(ids, labels, epoch, index)
         if len(self._buffers) != len(batch):
-            parts = self._crew.size
-            self._buffers = Buffers.of(len(batch), self._tables, self._network, parts)
+            self._buffers = self._room(len(batch))
         if self.update != "dense":
             self._each_part(batch, lambda part: self._find_touched(batch, part))
+        if (folded := self._folded) is not None:
+            folded.read_layer(self._network.layers[0])
+            self._each_part(batch, lambda part: self._fold(folded, part))
         self._each_part(batch, lambda part: self._forward_and_backward(batch, part))
         self._each_part(batch, lambda part: self._update_tables(batch, part, constants))
+        if self._folded is not None:
+            self._folded.write_gradient(self._network.layers[0])
         self._network.update(self._buffers.sums, constants)
         loss = float(self._buffers.sums[:, 0].sum())
         return StepResult(self._buffers.logits.clone(), torch.tensor(loss))
@@ -96,6 +116,9 @@ class CpuStep(Step):
     def close(self) -> None:
         """End the threads."""
         self._crew.close()
+
+    def _room(self, rows: int) -> Buffers:
+        return Buffers.of(rows, self._tables, self._network, self._crew.size, self._folded)
 
     def _each_part(self, batch: Batch, work: Callable[[int], None]) -> None:
         """Every part of the work, on threads where the batch is worth them."""
@@ -148,20 +171,26 @@ class CpuStep(Step):
             self._roots,
         )
 
+    def _fold(self, folded: Folded, part: int) -> None:
+        """This part's fields: what each feature adds to a row of the batch."""
+        tables, (first, last) = self._tables, self._fields[part]
+        folding.fold(
+            tables.weights,
+            tables.offsets,
+            first,
+            last,
+            tables.columns,
+            folded.weight,
+            folded.table,
+        )
+
     def _forward_and_backward(self, batch: Batch, part: int) -> None:
         """This part's rows: terms, loss, and the gradients of embeddings and network."""
-        tables, network, buffers = self._tables, self._network, self._buffers
+        network, buffers = self._network, self._buffers
         rows = _share(len(batch), part, self._crew.size)
-        kernels.gather(
-            tables.weights,
-            batch.ids[rows],
-            tables.columns,
-            buffers.embedded.numpy()[rows],
-            buffers.factor_sums[rows],
-            buffers.linear_sums[rows],
-            buffers.pairwise[rows],
-        )
-        network.forward(buffers, rows, batch.seeds)
+        self._gather(batch, rows, part)
+        first = 0 if self._folded is None else 1
+        network.forward(buffers, rows, batch.seeds, first)
         kernels.loss_and_slope(
             buffers.linear_sums[rows],
             network.linear_scale,
@@ -174,28 +203,77 @@ class CpuStep(Step):
             buffers.slopes.numpy()[rows],
             buffers.sums[part],
         )
-        network.backward(buffers, rows, batch.seeds, part)
+        network.backward(buffers, rows, batch.seeds, first, part)
+        if self._folded is not None:
+            folding.spread_slopes(
+                buffers.slopes_of[1].numpy()[rows],
+                buffers.slopes.numpy()[rows],
+                buffers.factor_sums[rows],
+                buffers.spread[rows],
+            )
+
+    def _gather(self, batch: Batch, rows: slice, part: int) -> None:
+        """Some rows' lookups: the FM's sums, and what the network reads or its first layer says."""
+        tables, buffers, folded = self._tables, self._buffers, self._folded
+        sums = (buffers.factor_sums[rows], buffers.linear_sums[rows], buffers.pairwise[rows])
+        if folded is None:
+            embedded = buffers.embedded.numpy()[rows]
+            kernels.gather(tables.weights, batch.ids[rows], tables.columns, embedded, *sums)
+            return
+        folding.gather_folded(
+            folded.table,
+            batch.ids[rows],
+            self._network.layers[0].bias.numpy(),
+            folded.totals[part],
+            buffers.inputs[1].numpy()[rows],
+            *sums,
+        )
 
     def _update_tables(self, batch: Batch, part: int, constants: AdamConstants) -> None:
         """This part's fields: the gradients of their features, then Adam."""
-        tables, buffers, (first, last) = self._tables, self._buffers, self._fields[part]
-        kernels.scatter(
-            tables.gradient,
+        self._scatter(batch, *self._fields[part])
+        self._adam(part, constants)
+
+    def _scatter(self, batch: Batch, first: int, last: int) -> None:
+        """The gradients of the features of some fields."""
+        tables, buffers, folded = self._tables, self._buffers, self._folded
+        l2 = np.float32(2 * self._config.embedding_l2 / len(batch))
+        if folded is None:
+            kernels.scatter(
+                tables.gradient,
+                tables.weights,
+                batch.ids,
+                first,
+                last,
+                tables.columns,
+                buffers.slopes.numpy(),
+                self._network.linear_scale,
+                buffers.factor_sums,
+                buffers.embedded_slopes.numpy(),
+                l2,
+            )
+            return
+        folding.scatter_folded(batch.ids, first, last, buffers.spread, folded.collected)
+        folding.unfold(
             tables.weights,
-            batch.ids,
+            tables.offsets,
             first,
             last,
             tables.columns,
-            buffers.slopes.numpy(),
+            folded.weight,
             self._network.linear_scale,
-            buffers.factor_sums,
-            buffers.embedded_slopes.numpy(),
-            np.float32(2 * self._config.embedding_l2 / len(batch)),
+            l2,
+            folded.collected,
+            tables.gradient,
+            folded.gradient,
         )
+
+    def _adam(self, part: int, constants: AdamConstants) -> None:
+        tables, (first, last) = self._tables, self._fields[part]
         if self.update == "dense":
             kernels.adam(*tables.flat(first, last), constants)
             return
-        touched = buffers.found[part][: buffers.counts[part]]
+        touched = self._buffers.found[part][: self._buffers.counts[part]]
         kernels.adam_rows(
             touched,
             tables.weights,
@@ -206,6 +284,14 @@ class CpuStep(Step):
             self.update == "lazy",
         )
         tables.last[touched] = self._steps
+
+
+def _folding_is_faster(model: DeepFM, config: TrainConfig) -> bool:
+    """Where a batch looks up more features than there are, and dropout leaves embeddings alone."""
+    if model.deep is None or len(model.deep.linears()) < 2 or model.config.embedding_drop_rate:
+        return False
+    features, fields = sum(model.field_dims), len(model.field_dims)
+    return features <= config.batch_size * fields * FOLDING_SHARE
 
 
 def _choose_update(config: TrainConfig, tables: Tables) -> Update:
