@@ -19,6 +19,19 @@ class Metrics:
 
 
 @dataclass(frozen=True)
+class BranchAucs:
+    """AUC of each branch alone, scored as base + (branch − its mean).
+
+    fm     of linear + pairwise, as far as the model has them
+    deep   of the network
+    None where the model has no such branch, or the rows have one class only.
+    """
+
+    fm: float | None
+    deep: float | None
+
+
+@dataclass(frozen=True)
 class TermMoments:
     """Means and covariances of (linear, pairwise, deep) over the reference population.
 
@@ -74,6 +87,8 @@ class Point:
     moments: TermMoments | None
     pinned: tuple[tuple[float, float, float], ...]
     """linear, pairwise, deep of each pinned impression, raw (subtract moments.mean to show)."""
+    branches: BranchAucs | None = None
+    """On the same rows as `validation`; None where not taken, and in runs before it was."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +109,8 @@ class Epoch:
     """Whether this is the best epoch so far, by the monitored metric on validation."""
     moments: TermMoments | None
     pinned: tuple[tuple[float, float, float], ...]
+    branches: BranchAucs | None = None
+    """On the validation rows, else the test rows; None where not taken."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +162,7 @@ _NESTED: Final = {
     "validation": Metrics,
     "test": Metrics,
     "moments": TermMoments,
+    "branches": BranchAucs,
 }
 
 

@@ -3,6 +3,7 @@
 from deepfm.evaluation.branches import (
     BranchFigures,
     TermShares,
+    branch_aucs,
     branch_figures,
     disagreement,
     moments_of,
@@ -64,6 +65,7 @@ __all__ = [
     "auc_interval",
     "best_f1",
     "best_youden",
+    "branch_aucs",
     "branch_figures",
     "calibrated_log_loss",
     "calibration",

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from deepfm.evaluation.counting import Float64s
 from deepfm.evaluation.figures import auc, log_loss
-from deepfm.events import TermMoments
+from deepfm.events import BranchAucs, TermMoments
 from deepfm.terms import TERM_NAMES, Terms
 
 
@@ -50,6 +50,18 @@ def _figures_of(
     parts = [getattr(terms, name) - getattr(mean, name) for name in names]
     logit = mean.logit + np.sum(parts, axis=0)
     return BranchFigures(auc(labels, logit), log_loss(labels, logit))
+
+
+def branch_aucs(labels: NDArray[Any], terms: Terms, model_terms: tuple[str, ...]) -> BranchAucs:
+    """AUC of the FM and of the deep branch alone over N rows.
+
+    A branch alone is scored as base + (branch − its mean), which ranks rows as the branch itself
+    does: one AUC each, without means.
+    """
+    return BranchAucs(
+        fm=auc(labels, terms.fm) if {"linear", "pairwise"} & set(model_terms) else None,
+        deep=auc(labels, terms.deep) if "deep" in model_terms else None,
+    )
 
 
 def moments_of(terms: Terms) -> TermMoments:

@@ -25,8 +25,9 @@ from deepfm.config import (
 )
 from deepfm.data.dataset import Dataset, Part
 from deepfm.errors import LimitError, RunError
-from deepfm.events import Epoch, Event, Finished, Metrics, Progress, Started
+from deepfm.events import BranchAucs, Epoch, Event, Finished, Metrics, Progress, Started
 from deepfm.model import DeepFM
+from deepfm.terms import Terms
 from deepfm.training.folder import ScoredPart, check_free, write_run_folder
 from deepfm.training.notices import branch_notices, curve_notice
 from deepfm.training.report import (
@@ -143,7 +144,7 @@ class _Session:
         self.report(self._started())
         for epoch in range(1, self.config.epochs + 1):
             self.run_epoch(epoch)
-            if self.stopped or self._out_of_patience():
+            if self._is_last(epoch, self.epochs[-1].best):
                 break
         if self.best is not None:
             self.model.load_state_dict(self.best)
@@ -198,7 +199,8 @@ class _Session:
                 f"Lower the learning rate (it is {self.config.learning_rate:g}) and train again."
             )
         self.step.settle()
-        validation, test = self._metrics("validation"), self._metrics("test")
+        terms = self._terms_of_parts()
+        validation, test = (self._metrics(terms, part) for part in ("validation", "test"))
         best = self._is_best(validation)
         if best:
             self.best = copy.deepcopy(self.model.state_dict())
@@ -215,17 +217,33 @@ class _Session:
                 best=best,
                 moments=moments,
                 pinned=pinned,
+                branches=self._branch_aucs(terms, last=self._is_last(epoch, best)),
             )
         )
         self.report(self.epochs[-1])
         if notice := curve_notice(self.epochs):
             self.observer.tell(notice.kind, notice.text)
 
-    def _metrics(self, part: str) -> Metrics | None:
-        if part not in self.dataset.parts:
+    def _terms_of_parts(self) -> dict[str, Terms]:
+        """The terms of all validation and test rows, as far as there are such."""
+        parts = {name: self.dataset.parts.get(name) for name in ("validation", "test")}
+        return {
+            name: score(self.model, part.ids, self.device)
+            for name, part in parts.items()
+            if part is not None
+        }
+
+    def _metrics(self, terms: Mapping[str, Terms], part: str) -> Metrics | None:
+        if part not in terms:
             return None
-        rows = self.dataset.parts[part]
-        return evaluation.metrics_of(rows.labels, score(self.model, rows.ids, self.device).logit)
+        return evaluation.metrics_of(self.dataset.parts[part].labels, terms[part].logit)
+
+    def _branch_aucs(self, terms: Mapping[str, Terms], *, last: bool) -> BranchAucs | None:
+        """Of the validation rows, else of the test rows."""
+        part = next(iter(terms), None)
+        if part is None:
+            return None
+        return self.observer.branch_aucs(self.dataset.parts[part].labels, terms[part], last=last)
 
     def _is_best(self, validation: Metrics | None) -> bool:
         """Strictly better than every epoch before, by the monitored metric."""
@@ -235,11 +253,15 @@ class _Session:
         earlier = (_merit(e.validation, self.config.monitor) for e in self.epochs if e.validation)
         return merit > max(earlier, default=-math.inf)
 
-    def _out_of_patience(self) -> bool:
-        if not self.config.patience or "validation" not in self.dataset.parts:
+    def _is_last(self, epoch: int, best: bool) -> bool:
+        """Whether the run ends with the epoch that has just been trained."""
+        return self.stopped or epoch == self.config.epochs or self._out_of_patience(epoch, best)
+
+    def _out_of_patience(self, epoch: int, best: bool) -> bool:
+        if not self.config.patience or best or "validation" not in self.dataset.parts:
             return False
-        best = max(epoch.epoch for epoch in self.epochs if epoch.best)
-        return self.epochs[-1].epoch - best >= self.config.patience
+        best_before = max((each.epoch for each in self.epochs if each.best), default=0)
+        return epoch - best_before >= self.config.patience
 
     def save(self, folder: Path) -> Run:
         """Score what the run folder holds, report the end, write the folder."""

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deepfm import evaluation
-from deepfm.events import Event, Metrics, Notice, Point, TermMoments
+from deepfm.events import BranchAucs, Event, Metrics, Notice, Point, TermMoments
 from deepfm.model import DeepFM
+from deepfm.terms import Terms
 from deepfm.training.rows import score
 
 POINT_SECONDS = 0.05
@@ -21,6 +22,8 @@ LOOK_SHARE = 0.1
 SAMPLE_SECONDS = 0.5
 """Least time between two looks at the validation sample within an epoch."""
 SAMPLE_ROWS = 2_000
+BRANCH_SECONDS = 0.2
+"""Least time between two AUCs of each branch alone: at most five times a second."""
 
 
 @dataclass
@@ -111,7 +114,7 @@ class Observer:
         self._sample = sample
         self._on_event = on_event
         self._begin = time.perf_counter()
-        self._next_point = self._last_sample = float("-inf")
+        self._next_point = self._last_sample = self._last_branches = float("-inf")
         self._first_new_step = 0
         self._told: set[str] = set()
 
@@ -134,28 +137,44 @@ class Observer:
         train = figures.metrics(self._first_new_step)
         self._first_new_step = len(figures.loss)
         moments, pinned = self.look()
+        validation, branches = self._look_at_sample()
         self._on_event(
             Point(
                 position,
                 self.seconds,
                 watch.examples_per_second,
                 train,
-                self._sample_metrics(),
+                validation,
                 moments,
                 pinned,
+                branches,
             )
         )
         now = time.perf_counter()
         self._next_point = now + max(POINT_SECONDS, (now - began) / LOOK_SHARE)
 
-    def _sample_metrics(self) -> Metrics | None:
+    def _look_at_sample(self) -> tuple[Metrics | None, BranchAucs | None]:
         now = time.perf_counter()
         if self._sample is None or now - self._last_sample < SAMPLE_SECONDS:
-            return None
+            return None, None
         self._last_sample = now
         ids, labels = self._sample
         self._settle(ids)
-        return evaluation.metrics_of(labels, score(self._model, ids, self._device).logit)
+        terms = score(self._model, ids, self._device)
+        return evaluation.metrics_of(labels, terms.logit), self.branch_aucs(labels, terms)
+
+    def branch_aucs(
+        self, labels: NDArray[np.float32], terms: Terms, *, last: bool = False
+    ) -> BranchAucs | None:
+        """AUC of each branch alone over N scored rows; None too soon after those before.
+
+        last   these rows are the run's last ones: never left out
+        """
+        now = time.perf_counter()
+        if now - self._last_branches < BRANCH_SECONDS and not last:
+            return None
+        self._last_branches = now
+        return evaluation.branch_aucs(labels, terms, self._model.config.terms)
 
     def look(self) -> tuple[TermMoments, tuple[tuple[float, float, float], ...]]:
         """Moments of the terms over the reference, and the raw terms of the pinned impressions."""

@@ -20,6 +20,7 @@ EVENTS = [
     events.Started("DeepFM", 48000, 6000, 0, 24, 15, 1234567, "cpu", "plain", 0.82),
     events.Point(2.25, 1.5, 260216.0, METRICS, ONE_CLASS, MOMENTS, PINNED),
     events.Point(0.0, 0.0, 0.0, METRICS, None, None, ()),
+    events.Point(0.5, 1.0, 1.0, METRICS, METRICS, None, (), events.BranchAucs(0.7, None)),
     events.Epoch(1, 0.5, 1e5, 2e5, METRICS, METRICS, None, True, MOMENTS, PINNED),
     events.Notice("memorising", "Training down while validation turns up: “é” — ×."),
     events.Finished(
@@ -44,6 +45,13 @@ EVENTS = [
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
 def test_to_json_and_back_is_the_same_event(event):
     assert events.from_json(events.to_json(event)) == event
+
+
+@pytest.mark.parametrize("event", EVENTS[2:6], ids=lambda event: type(event).__name__)
+def test_an_event_of_a_run_before_branches_were_scored_still_loads(event):
+    values = json.loads(events.to_json(event))
+    del values["branches"]
+    assert events.from_json(json.dumps(values)) == dataclasses.replace(event, branches=None)
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)

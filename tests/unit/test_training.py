@@ -14,11 +14,23 @@ from deepfm import evaluation
 from deepfm.config import PRESETS, TERM_SETS, ModelConfig, TrainConfig
 from deepfm.data.dataset import Dataset, prepare
 from deepfm.errors import LimitError, RunError
-from deepfm.events import Epoch, Event, Finished, Metrics, Notice, Point, Started, from_json
+from deepfm.events import (
+    BranchAucs,
+    Epoch,
+    Event,
+    Finished,
+    Metrics,
+    Notice,
+    Point,
+    Started,
+    from_json,
+)
+from deepfm.model import DeepFM
 from deepfm.terms import Terms
 from deepfm.trained import open_run
 from deepfm.training.loop import train
 from deepfm.training.notices import branch_notices, curve_notice
+from deepfm.training.report import Observer
 from deepfm.training.rows import Rows
 from deepfm.training.step import Step, StepResult
 
@@ -368,3 +380,56 @@ def test_finished_is_reported_after_the_folder_is_there(dataset, tmp_path):
 
     train(dataset, SMALL, TrainConfig(epochs=1), out=tmp_path / "run", on_event=look)
     assert seen == [True]
+
+
+@pytest.mark.parametrize("name", sorted(TERM_SETS))
+def test_the_last_epoch_tells_how_each_branch_ranks_alone(name, dataset, tmp_path):
+    recorder = Recorder()
+    config = SMALL.with_values(terms=TERM_SETS[name])
+    run = train(dataset, config, TrainConfig(epochs=1), out=tmp_path / "run", on_event=recorder)
+    model = open_run(run.folder)
+    scores, mean = model.scores("validation"), model.score(model.reference_ids)
+    branches = recorder.of(Epoch)[-1].branches
+    for branch, names in (("fm", ("linear", "pairwise")), ("deep", ("deep",))):
+        there = [name for name in names if name in config.terms]
+        alone = np.full(len(scores.labels), float(np.mean(mean.logit)))
+        for term in there:
+            alone += getattr(scores.terms, term) - float(np.mean(getattr(mean, term)))
+        clicks, others = alone[scores.labels == 1], alone[scores.labels == 0]
+        pairs = np.sign(clicks[:, None] - others[None, :])
+        known = getattr(branches, branch)
+        assert known == (pytest.approx((pairs.mean() + 1) / 2, abs=1e-3) if there else None)
+
+
+def test_branches_are_ranked_at_most_five_times_a_second_but_for_the_last_time(
+    dataset, monkeypatch
+):
+    now = 100.0
+    monkeypatch.setattr("deepfm.training.report.time.perf_counter", lambda: now)
+    model = DeepFM(dataset.vocabulary.field_dims, SMALL)
+    device = torch.device("cpu")
+    none = np.empty((0, 3), dtype=np.int32)
+    observer = Observer(model, device, none, none, None, lambda _: None, lambda _: None)
+    labels = np.array([0, 1, 1], dtype=np.float32)
+    terms = Terms(*(np.arange(3, dtype=np.float32) for _ in range(3)))
+    taken = []
+    for _ in range(100):
+        taken.append(observer.branch_aucs(labels, terms) is not None)
+        now += 0.01
+    assert 4 <= sum(taken) <= 5 and taken[0]
+    assert observer.branch_aucs(labels, terms) is not None
+    assert observer.branch_aucs(labels, terms) is None
+    assert observer.branch_aucs(labels, terms, last=True) == BranchAucs(1.0, 1.0)
+
+
+def test_without_validation_the_branches_are_those_of_the_test_rows(tmp_path):
+    prepared = prepare(
+        write_clicks(tmp_path / "train.tsv", 600, 0),
+        write_clicks(tmp_path / "test.tsv", 200, 1),
+        out=tmp_path / "dataset",
+        validation=0.0,
+    )
+    recorder = Recorder()
+    train(prepared, SMALL, TrainConfig(epochs=1), out=tmp_path / "run", on_event=recorder)
+    (epoch,) = recorder.of(Epoch)
+    assert epoch.validation is None and epoch.branches is not None
