@@ -30,7 +30,23 @@ class Settings(Config):
     max_job_memory_mb: int = declare(
         8_000, "Most memory to inspect or prepare a file, in MB.", low=500, high=1_000_000
     )
-    max_queued: int = declare(50, "Most runs that may wait in the queue.", low=1, high=100_000)
+    max_queued: int = declare(500, "Most runs that may wait in the queue.", low=1, high=100_000)
+    max_queued_per_person: int = declare(
+        100, "Most runs of one person that may wait in the queue.", low=1, high=100_000
+    )
+    max_disk_mb: int = declare(
+        100_000,
+        "Most disk that the folder of all state may take, in MB; nothing new is begun beyond.",
+        low=1,
+        high=1_000_000_000,
+    )
+    keep_days: int = declare(
+        0,
+        "How many days runs that have ended, without a note or tag, and uploaded files that "
+        "nothing uses are kept; 0 keeps them for ever.",
+        low=0,
+        high=100_000,
+    )
     data_folder: str = declare(
         "", "Folder on the server whose files anyone may open; empty for none."
     )

@@ -20,6 +20,10 @@ from typing import Final, Self
 from deepfm.config import Settings
 from deepfm.runs.store.database import Database, Watcher, open_database
 from deepfm.runs.store.jobs import JobTable
+from deepfm.runs.store.keeping import RunKeeping
+from deepfm.runs.store.listing import RUN_ORDERS, RunList, RunOrder
+from deepfm.runs.store.people import PeopleTable
+from deepfm.runs.store.queueing import RunQueue
 from deepfm.runs.store.rows import (
     JOB_ENDS,
     RUN_ENDS,
@@ -29,32 +33,39 @@ from deepfm.runs.store.rows import (
     NewRun,
     RunRow,
     RunState,
+    Submitted,
+    SubmittedGroup,
 )
 from deepfm.runs.store.runs import RunTable
 
 __all__ = [
     "JOB_ENDS",
     "RUN_ENDS",
+    "RUN_ORDERS",
     "GroupRow",
     "JobRow",
     "JobState",
     "NewRun",
+    "RunOrder",
     "RunRow",
     "RunState",
     "Store",
+    "Submitted",
+    "SubmittedGroup",
     "Watcher",
 ]
 
 FILE_NAME: Final = "lab.sqlite"
 
 
-class Store(RunTable, JobTable):
+class Store(RunTable, RunQueue, RunList, RunKeeping, PeopleTable, JobTable):
     """The run store of one home folder; safe to share between threads. Made by `Store.open`."""
 
-    def __init__(self, database: Database, home: Path, max_queued: int) -> None:
-        RunTable.__init__(self, database, home, max_queued)
-        JobTable.__init__(self, database)
+    def __init__(self, database: Database, home: Path, settings: Settings) -> None:
         self.home = home
+        self._database = database
+        self._runs_folder = home / "runs"
+        self._settings = settings
 
     @classmethod
     def open(
@@ -69,7 +80,7 @@ class Store(RunTable, JobTable):
         home = Path(home).expanduser().resolve()
         settings = settings or Settings.from_environment()
         database = open_database(home / FILE_NAME, read_only=read_only)
-        return cls(database, home, settings.max_queued)
+        return cls(database, home, settings)
 
     def watch(self) -> Watcher:
         """A watcher that tells whether anything was written since one last asked."""

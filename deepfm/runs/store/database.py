@@ -77,6 +77,8 @@ class Database:
             # NORMAL: a power cut may lose the last transactions but never damages the file; the
             # death of a process loses nothing.
             connection.execute("PRAGMA synchronous = NORMAL")
+            # SQLite's own lower() knows the letters of ASCII alone.
+            connection.create_function("folded", 1, str.casefold, deterministic=True)
         except sqlite3.Error:
             connection.close()
             raise

@@ -4,15 +4,21 @@ import json
 import sqlite3
 import time
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any, Final
 
+from deepfm.config import Settings
 from deepfm.errors import DataError, StoreError
 from deepfm.events import Progress, from_json, to_json
 from deepfm.runs.store.database import Database
+from deepfm.runs.store.disk import refuse_when_full
 from deepfm.runs.store.rows import JOB_ENDS, JobRow, JobState, check_id, new_id
 
 KEPT_JOBS: Final = 1_000
 """How many ended jobs stay readable; older ones are forgotten when a worker starts."""
+
+BRINGS_DATA: Final = ("prepare", "fetch_d2l")
+"""Kinds of jobs that leave a dataset behind."""
 
 MAX_ATTEMPTS: Final = 2
 """A job whose worker died is begun once more, not for ever: it may be what killed the worker."""
@@ -21,11 +27,17 @@ MAX_ATTEMPTS: Final = 2
 class JobTable:
     """The part of the store that holds jobs; `Store` is what others open."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    _database: Database
+    _settings: Settings
+    home: Path
 
     def queue_job(self, kind: str, payload: Mapping[str, Any], owner: str = "") -> str:
-        """Queue one job and return its id; payload is anything JSON can hold."""
+        """Queue one job and return its id; payload is anything JSON can hold.
+
+        LimitError where it would bring data to a home that has no room left.
+        """
+        if kind in BRINGS_DATA:
+            refuse_when_full(self.home, self._settings)
         job_id = new_id()
         with self._database.writing() as connection:
             connection.execute(

@@ -64,6 +64,7 @@ class RunRow:
     seconds      of training, and examples_per_second in it, once it has ended
     curve        its AUC by epoch, thinned to 40 numbers at most
     imported     the id it had where it was trained, if it was brought here from elsewhere
+    owner_name   what the person who started it is called; "" where that is not known
     """
 
     id: str
@@ -98,11 +99,29 @@ class RunRow:
     examples_per_second: float | None = None
     curve: tuple[float, ...] = ()
     imported: str = ""
+    owner_name: str = ""
 
     @property
     def ended(self) -> bool:
         """Whether nothing more will happen to it."""
         return self.state in RUN_ENDS
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """What became of a run that was asked for: its id, and whether it was there already."""
+
+    run: str
+    joined: bool
+
+
+@dataclass(frozen=True)
+class SubmittedGroup:
+    """What became of a group that was asked for; runs are its ids, in the order asked for."""
+
+    group: str
+    runs: tuple[str, ...]
+    joined: bool
 
 
 @dataclass(frozen=True)

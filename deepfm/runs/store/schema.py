@@ -84,7 +84,7 @@ MIGRATIONS: Final[Sequence[tuple[str, ...]]] = (
         ) WITHOUT ROWID""",
         "INSERT INTO people (id, served) "
         "SELECT owner, coalesce(max(started), 0) FROM runs GROUP BY owner",
-        "CREATE INDEX runs_by_owner ON runs (owner, state, number)",
+        "CREATE INDEX runs_by_turn ON runs (state, owner, number)",
         "CREATE INDEX runs_by_dataset ON runs (fingerprint, number)",
         "CREATE INDEX runs_by_name ON runs (name)",
         "CREATE INDEX groups_by_name ON groups (name)",
