@@ -111,7 +111,9 @@ def gather_folded(
 
 
 @_compiled
-def spread_slopes(before_slopes: Floats, slopes: Floats, factor_sums: Floats, spread: Floats) -> None:
+def spread_slopes(
+    before_slopes: Floats, slopes: Floats, factor_sums: Floats, spread: Floats
+) -> None:
     """Every row's slopes in the columns of the folded table.
 
     before_slopes   float32[B, H]   d loss / d first layer before its activation
@@ -182,7 +184,11 @@ def unfold(
                     at = columns.pairwise + k
                     target[at] += slopes[hidden + k] - slope * values[at]
             for k in range(size):
-                value, weights, weight_slopes = values[columns.deep + k], layer[k], layer_gradient[k]
+                value, weights, weight_slopes = (
+                    values[columns.deep + k],
+                    layer[k],
+                    layer_gradient[k],
+                )
                 product = _ZERO
                 for i in range(hidden):
                     product += slopes[i] * weights[i]

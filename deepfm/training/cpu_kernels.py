@@ -202,6 +202,37 @@ def activate_backward(
 
 
 @_compiled
+def output(inputs: Floats, weight: Floats, bias: Floats, deep: Floats) -> None:
+    """The last layer, one number a row: inputs float32[B, width] to deep float32[B]."""
+    for row in range(len(inputs)):
+        total = bias[0]
+        for i in range(len(weight)):
+            total += inputs[row, i] * weight[i]
+        deep[row] = total
+
+
+@_compiled
+def output_backward(
+    slopes: Floats,
+    inputs: Floats,
+    weight: Floats,
+    input_slopes: Floats,
+    weight_gradient: Floats,
+    bias_gradient: Floats,
+) -> None:
+    """d loss / d logit, float32[B], to the last layer's gradients and those of its inputs."""
+    weight_gradient[:] = _ZERO
+    bias = _ZERO
+    for row in range(len(inputs)):
+        slope, here, below = slopes[row], inputs[row], input_slopes[row]
+        bias += slope
+        for i in range(len(weight)):
+            weight_gradient[i] += slope * here[i]
+            below[i] = slope * weight[i]
+    bias_gradient[0] = bias
+
+
+@_compiled
 def loss_and_slope(
     linear_sums: Floats,
     linear_scale: np.float32,

@@ -11,6 +11,7 @@ into the tables (cpu_folded.py), which spares the widest products.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, Literal
 
 import numpy as np
@@ -23,9 +24,11 @@ from deepfm.model import DeepFM
 from deepfm.training import cpu_folded as folding
 from deepfm.training import cpu_kernels as kernels
 from deepfm.training.cpu_kernels import AdamConstants
-from deepfm.training.cpu_memory import Buffers, Folded, Network, Tables
+from deepfm.training.cpu_memory import Buffers, Folded, Tables
+from deepfm.training.cpu_network import Network, Share
+from deepfm.training.cpu_state import kept_by_name
 from deepfm.training.crew import Crew
-from deepfm.training.step import Step, StepResult, mixed_seed
+from deepfm.training.step import Step, StepResult, StepState, mixed_seed, refuse_behind
 
 MOST_THREADS: Final = 4
 """More threads than this wait for Python's lock longer than they compute."""
@@ -33,8 +36,11 @@ LEAST_ROWS: Final = 64
 """Rows that are worth a thread of their own."""
 DENSE_NUMBERS: Final = 1_000_000
 """From this size of the tables on, exact Adam catches rows up instead of visiting all of them."""
-FOLDING_SHARE: Final = 0.5
+FOLDING_SHARE: Final = 0.4
 """Up to so many features for each lookup of a batch the first layer is folded into the tables."""
+FOLDED_LOOKUPS: Final = 9.0
+"""What folding, unfolding and Adam do with a feature, in lookups of a batch (measured)."""
+NO_NETWORK: Final = np.zeros((0, 0), np.float32)
 
 Update = Literal["dense", "catch-up", "lazy"]
 
@@ -77,11 +83,13 @@ class CpuStep(Step):
         self._crew = Crew(threads)
         self._tables = Tables.of(model)
         self._network = Network(model, threads)
+        self._kept = kept_by_name(model, self._tables, self._network)
         folds = _folding_is_faster(model, config) if folds is None else folds
         self._folded = Folded.of(self._tables, self._network, threads) if folds else None
         self._buffers = self._room(0)
-        self._fields = _shares_of_fields(model.field_dims, threads)
         self.update: Update = update or _choose_update(config, self._tables)
+        lookups = FOLDED_LOOKUPS if folds else 1.0 if self.update == "dense" else 0.0
+        self._fields = shares_of_fields(model, config, threads, lookups)
         self._steps = 0
         self._rates = self._roots = np.zeros(1, np.float32)
 
@@ -112,6 +120,31 @@ class CpuStep(Step):
         rows = np.arange(len(self._tables.weights)) if ids is None else np.unique(ids)
         shares = np.array_split(rows.astype(np.int64), self._crew.size)
         self._crew.run(lambda part: self._catch_up(shares[part], self._steps))
+
+    @property
+    def folds(self) -> bool:
+        """Whether the network's first layer is folded into the tables."""
+        return self._folded is not None
+
+    def state(self) -> StepState:
+        """Adam's moments as they are: with catch-up, `last` says how far each row has come."""
+        return StepState(
+            self._steps,
+            {name: kept.mean for name, kept in self._kept.items()},
+            {name: kept.square for name, kept in self._kept.items()},
+            torch.from_numpy(self._tables.last) if self.update == "catch-up" else None,
+        )
+
+    def load_state(self, state: StepState) -> None:
+        """Go on from there. RunError where rows are behind and Adam does not catch up here."""
+        if self.update != "catch-up":
+            refuse_behind(state)
+        for name in state.mean:
+            self._kept[name].mean.copy_(state.mean[name])
+            self._kept[name].square.copy_(state.square[name])
+        self._tables.last[:] = state.steps if state.last is None else state.last.numpy()
+        for self._steps in range(1, state.steps + 1):
+            self._constants()  # which catching up needs of every step
 
     def close(self) -> None:
         """End the threads."""
@@ -186,47 +219,39 @@ class CpuStep(Step):
 
     def _forward_and_backward(self, batch: Batch, part: int) -> None:
         """This part's rows: terms, loss, and the gradients of embeddings and network."""
-        network, buffers = self._network, self._buffers
-        rows = _share(len(batch), part, self._crew.size)
-        self._gather(batch, rows, part)
+        network, share = self._network, self._buffers.shares[part]
+        self._gather(batch, share, part)
         first = 0 if self._folded is None else 1
-        network.forward(buffers, rows, batch.seeds, first)
+        network.forward(share, batch.seeds, first)
         kernels.loss_and_slope(
-            buffers.linear_sums[rows],
+            share.linear_sums,
             network.linear_scale,
             network.linear_bias,
-            buffers.pairwise[rows],
-            buffers.deep[rows],
-            batch.labels[rows],
+            share.pairwise,
+            share.deep,
+            batch.labels[share.rows],
             len(batch),
-            buffers.logits.numpy()[rows],
-            buffers.slopes.numpy()[rows],
-            buffers.sums[part],
+            share.logits,
+            share.slopes,
+            self._buffers.sums[part],
         )
-        network.backward(buffers, rows, batch.seeds, first, part)
+        network.backward(share, batch.seeds, first, part)
         if self._folded is not None:
             folding.spread_slopes(
-                buffers.slopes_of[1].numpy()[rows],
-                buffers.slopes.numpy()[rows],
-                buffers.factor_sums[rows],
-                buffers.spread[rows],
+                share.slope_arrays[1], share.slopes, share.factor_sums, share.spread
             )
 
-    def _gather(self, batch: Batch, rows: slice, part: int) -> None:
+    def _gather(self, batch: Batch, share: Share, part: int) -> None:
         """Some rows' lookups: the FM's sums, and what the network reads or its first layer says."""
-        tables, buffers, folded = self._tables, self._buffers, self._folded
-        sums = (buffers.factor_sums[rows], buffers.linear_sums[rows], buffers.pairwise[rows])
+        tables, folded, ids = self._tables, self._folded, batch.ids[share.rows]
+        sums = (share.factor_sums, share.linear_sums, share.pairwise)
         if folded is None:
-            embedded = buffers.embedded.numpy()[rows]
-            kernels.gather(tables.weights, batch.ids[rows], tables.columns, embedded, *sums)
+            embedded = share.input_arrays[0] if share.inputs else NO_NETWORK
+            kernels.gather(tables.weights, ids, tables.columns, embedded, *sums)
             return
+        bias = self._network.layers[0].bias.numpy()
         folding.gather_folded(
-            folded.table,
-            batch.ids[rows],
-            self._network.layers[0].bias.numpy(),
-            folded.totals[part],
-            buffers.inputs[1].numpy()[rows],
-            *sums,
+            folded.table, ids, bias, folded.totals[part], share.input_arrays[1], *sums
         )
 
     def _update_tables(self, batch: Batch, part: int, constants: AdamConstants) -> None:
@@ -246,10 +271,10 @@ class CpuStep(Step):
                 first,
                 last,
                 tables.columns,
-                buffers.slopes.numpy(),
+                buffers.slopes,
                 self._network.linear_scale,
                 buffers.factor_sums,
-                buffers.embedded_slopes.numpy(),
+                buffers.input_slopes[0].numpy() if buffers.inputs else NO_NETWORK,
                 l2,
             )
             return
@@ -288,7 +313,7 @@ class CpuStep(Step):
 
 def _folding_is_faster(model: DeepFM, config: TrainConfig) -> bool:
     """Where a batch looks up more features than there are, and dropout leaves embeddings alone."""
-    if model.deep is None or len(model.deep.linears()) < 2 or model.config.embedding_drop_rate:
+    if model.deep is None or model.config.embedding_drop_rate:
         return False
     features, fields = sum(model.field_dims), len(model.field_dims)
     return features <= config.batch_size * fields * FOLDING_SHARE
@@ -301,12 +326,14 @@ def _choose_update(config: TrainConfig, tables: Tables) -> Update:
     return "dense" if config.weight_decay or tables.weights.size < DENSE_NUMBERS else "catch-up"
 
 
-def _share(rows: int, part: int, parts: int) -> slice:
-    return slice(rows * part // parts, rows * (part + 1) // parts)
+def shares_of_fields(
+    model: DeepFM, config: TrainConfig, parts: int, lookups_a_feature: float
+) -> list[tuple[int, int]]:
+    """(first, last) fields of each part, in one piece, as even in work as can be.
 
-
-def _shares_of_fields(field_dims: tuple[int, ...], parts: int) -> list[tuple[int, int]]:
-    """(first, last) fields of each part: as many fields for each, as nearly as can be."""
-    fields = len(field_dims)
-    shares = (_share(fields, part, parts) for part in range(parts))
-    return [(share.start, share.stop) for share in shares]
+    lookups_a_feature   what Adam and folding do with a feature, in lookups of the batch
+    """
+    work = np.asarray(model.field_dims) * lookups_a_feature + config.batch_size
+    before = np.concatenate(([0], np.cumsum(work)))
+    borders = [int(np.abs(before - before[-1] * part / parts).argmin()) for part in range(parts)]
+    return list(pairwise((*borders, len(work))))

@@ -9,7 +9,7 @@ import torch
 
 from deepfm.config import TERM_SETS, ModelConfig, TrainConfig
 from deepfm.model import DeepFM
-from deepfm.training.cpu_step import CpuStep
+from deepfm.training.cpu_step import CpuStep, shares_of_fields
 from deepfm.training.crew import Crew
 from deepfm.training.step import PlainStep, StepResult
 
@@ -42,11 +42,11 @@ def batches(rows: int, count: int, seed: int = 0):
         yield torch.from_numpy(ids), torch.from_numpy(labels)
 
 
-def twins(model: ModelConfig, config: TrainConfig, update=None):
+def twins(model: ModelConfig, config: TrainConfig, update=None, folds=None):
     torch.manual_seed(5)
     plain = DeepFM(FIELD_DIMS, model, sparse=config.optimizer == "lazy-adam")
     fast = copy.deepcopy(plain)
-    MADE.append(CpuStep(fast, config, update))
+    MADE.append(CpuStep(fast, config, update, folds=folds))
     return plain, PlainStep(plain, config), fast, MADE[-1]
 
 
@@ -68,11 +68,15 @@ VARIANTS = {
 
 @pytest.mark.parametrize("update", ["dense", "catch-up", "lazy"])
 @pytest.mark.parametrize("embedding_l2", [0.0, 0.01])
-@pytest.mark.parametrize("variant", sorted(VARIANTS))
-def test_losses_and_weights_follow_the_plain_step(variant, embedding_l2, update):
+@pytest.mark.parametrize(
+    ("variant", "folds"),
+    [(name, False) for name in sorted(VARIANTS)]
+    + [(name, True) for name in sorted(VARIANTS) if name not in ("LR", "FM")],
+)
+def test_losses_and_weights_follow_the_plain_step(variant, folds, embedding_l2, update):
     optimizer = "lazy-adam" if update == "lazy" else "adam"
     config = TrainConfig(optimizer=optimizer, embedding_l2=embedding_l2)
-    plain, plain_step, fast, fast_step = twins(VARIANTS[variant], config, update)
+    plain, plain_step, fast, fast_step = twins(VARIANTS[variant], config, update, folds)
     for index, (ids, labels) in enumerate(batches(300, STEPS)):
         wanted = plain_step(ids, labels, 1, index)
         got = fast_step(ids, labels, 1, index)
@@ -82,9 +86,10 @@ def test_losses_and_weights_follow_the_plain_step(variant, embedding_l2, update)
     assert_same_weights(plain, fast)
 
 
-def test_one_step_has_the_gradients_of_autograd():
+@pytest.mark.parametrize("folds", [False, True])
+def test_one_step_has_the_gradients_of_autograd(folds):
     """After one step of Adam a weight's moment is a tenth of its gradient."""
-    plain, _, _, fast_step = twins(ModelConfig(drop_rate=0.0), TrainConfig())
+    plain, _, _, fast_step = twins(ModelConfig(drop_rate=0.0), TrainConfig(), folds=folds)
     ids, labels = next(batches(500, 1))
     torch.nn.functional.binary_cross_entropy_with_logits(plain(ids), labels).backward()
     fast_step(ids, labels, 1, 0)
@@ -103,6 +108,29 @@ def test_one_step_has_the_gradients_of_autograd():
             assert not got.any(), "what was added to the widths stays zero"
             start += place.numel()
     assert not tables.gradient.any(), "gradients are back at zero"
+
+
+def test_the_first_layer_is_folded_where_features_are_few_and_embeddings_are_whole():
+    def folds(model: ModelConfig, batch_size: int = 2048) -> bool:
+        _, _, _, step = twins(model, TrainConfig(batch_size=batch_size))
+        return step.folds
+
+    assert folds(ModelConfig())
+    assert not folds(ModelConfig(), batch_size=100), "500 lookups of 288 features"
+    assert not folds(ModelConfig(embedding_drop_rate=0.1)), "dropped anew in each occurrence"
+    assert not folds(ModelConfig(terms=TERM_SETS["FM"]))
+
+
+def test_fields_are_shared_out_by_work():
+    model = DeepFM((1_000, 10, 10, 10, 10, 960), ModelConfig())
+    config = TrainConfig(batch_size=1)
+    assert shares_of_fields(model, config, 2, 1.0) == [(0, 1), (1, 6)]
+    assert shares_of_fields(model, config, 2, 0.0) == [(0, 3), (3, 6)]
+    assert shares_of_fields(DeepFM((5, 5), ModelConfig()), config, 2, 9.0) == [(0, 1), (1, 2)]
+    skewed = DeepFM((1_000_000, 2, 2), ModelConfig(num_factors=1))
+    shares = shares_of_fields(skewed, config, 3, 1.0)
+    assert [first for first, _ in shares] == [0, *(last for _, last in shares[:-1])]
+    assert shares[-1][1] == 3
 
 
 def test_weight_decay_moves_every_row_as_torch_does():
@@ -175,6 +203,15 @@ def test_dropout_keeps_the_share_and_the_mean_and_is_a_function_of_its_place(rat
     other(ids, labels, 2, 8)
     moved = (other._buffers.inputs[0].numpy() == 0) != (embedded == 0)
     assert moved.mean() == pytest.approx(2 * rate * (1 - rate), abs=0.01), "independent draws"
+
+
+def test_hidden_dropout_is_the_same_with_the_first_layer_folded():
+    def losses(folds: bool) -> list[StepResult]:
+        _, _, _, step = twins(ModelConfig(drop_rate=0.5), TrainConfig(seed=4), folds=folds)
+        return [step(ids, labels, 1, i) for i, (ids, labels) in enumerate(batches(999, 5))]
+
+    for folded, plain in zip(losses(True), losses(False), strict=True):
+        torch.testing.assert_close(folded.logits, plain.logits, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
