@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 BASE = {"config", "errors", "events", "formats", "intervals", "locks", "terms"}
 READERS = BASE | {"data", "trained", "evaluation", "explanation"}
-SHOWN = READERS | {"charts", "runs.store"}
+SHOWN = READERS | {"charts", "runs.store", "sweeps"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "terms": {"errors"},
@@ -31,11 +31,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "trained": BASE | {"data"},
     "evaluation": BASE | {"data", "trained"},
     "explanation": BASE | {"data", "trained", "evaluation"},
-    "charts": READERS,
+    "charts": READERS | {"sweeps"},
     "runs.store": BASE,
+    "sweeps": BASE | {"data", "runs.store"},
     "model": BASE,
     "training": BASE | {"model", "data", "evaluation"},
-    "runs.worker": READERS | {"training", "runs.store"},
+    "runs.worker": READERS | {"training", "runs.store", "sweeps"},
     "classifier": READERS | {"model", "training"},
     "ui": SHOWN,
     "pages": SHOWN | {"ui"},
@@ -224,6 +225,7 @@ def test_importing_deepfm_loads_no_library():
     ("module", "absent"),
     [
         ("deepfm.runs.store", HEAVY | {"numpy"}),
+        ("deepfm.sweeps", HEAVY | {"numpy", "optuna"}),
         ("deepfm.runs.worker", {"torch", "streamlit", "sklearn", "pandas"}),
         ("deepfm.cli", {"torch", "streamlit", "sklearn", "plotly"}),
         ("deepfm.trained", {"torch", "streamlit", "sklearn", "plotly"}),
