@@ -34,7 +34,6 @@ from deepfm.evaluation.figures import (
     auc_interval,
     calibrated_log_loss,
     log_loss,
-    metrics_of,
     platt,
 )
 from deepfm.evaluation.file_rows import (
@@ -45,6 +44,7 @@ from deepfm.evaluation.file_rows import (
 from deepfm.evaluation.prediction import predict_file
 from deepfm.evaluation.run_figures import Evaluation, evaluate, evaluate_scores, scores_of
 from deepfm.evaluation.slices import Slice, slices
+from deepfm.evaluation.tally import Tally, metrics_of
 
 __all__ = [
     "BestThreshold",
@@ -59,6 +59,7 @@ __all__ = [
     "PrecisionRecallCurve",
     "RocCurve",
     "Slice",
+    "Tally",
     "TermShares",
     "ThresholdTable",
     "auc",

@@ -8,27 +8,20 @@ from numpy.typing import NDArray
 
 from deepfm.errors import DataError
 from deepfm.evaluation.counting import Counts, Float64s, checked, count
-from deepfm.events import Metrics
 from deepfm.intervals import NORMAL_95
 from deepfm.terms import sigmoid
 
 
-def metrics_of(labels: NDArray[Any], logits: NDArray[Any]) -> Metrics:
-    """Loss, accuracy at 0.5 and AUC of N rows; auc is None with one class or a diverged model."""
-    clicked, logits = checked(labels, logits)
-    return Metrics(
-        loss=log_loss(clicked, logits),
-        accuracy=float(np.mean((logits >= 0) == clicked)),
-        auc=auc(clicked, logits),
-        rows=len(logits),
-    )
-
-
 def log_loss(labels: NDArray[Any], logits: NDArray[Any]) -> float:
     """Mean binary cross entropy in nats, from logits so that it is finite at any logit."""
-    clicked, logits = checked(labels, logits)
+    return float(log_losses(*checked(labels, logits)).mean())
+
+
+def log_losses(clicked: NDArray[np.bool_], logits: NDArray[Any]) -> Float64s:
+    """The binary cross entropy of each row, float64[N], in nats."""
+    logits = np.asarray(logits, dtype=np.float64)
     signed = np.where(clicked, -logits, logits)
-    return float(np.mean(np.maximum(signed, 0.0) + np.log1p(np.exp(-np.abs(signed)))))
+    return np.maximum(signed, 0.0) + np.log1p(np.exp(-np.abs(signed)))
 
 
 def auc(labels: NDArray[Any], scores: NDArray[Any]) -> float | None:
