@@ -5,7 +5,7 @@ import copy
 import math
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,20 +15,14 @@ import torch
 from numpy.typing import NDArray
 
 from deepfm import evaluation
-from deepfm.config import (
-    BYTES_A_PARAMETER,
-    ModelConfig,
-    Settings,
-    TrainConfig,
-    machine_memory,
-    parameter_count,
-)
+from deepfm.config import ModelConfig, Settings, TrainConfig, parameter_count
 from deepfm.data.dataset import Dataset, Part
-from deepfm.errors import LimitError, RunError
+from deepfm.errors import RunError
 from deepfm.events import BranchAucs, Epoch, Event, Finished, Metrics, Progress, Started
 from deepfm.model import DeepFM
 from deepfm.terms import Terms
 from deepfm.training.folder import ScoredPart, check_free, write_run_folder
+from deepfm.training.memory import check_memory, memory_errors_in_words
 from deepfm.training.notices import branch_notices, curve_notice
 from deepfm.training.report import (
     SAMPLE_ROWS,
@@ -75,7 +69,7 @@ def train(
     model_config, train_config = model or ModelConfig(), train or TrainConfig()
     folder = Path(out) if out is not None else _new_folder()
     check_free(folder)
-    with _memory_errors_in_words():
+    with memory_errors_in_words():
         session = _Session(dataset, model_config, train_config, pinned, on_event, should_stop)
         with contextlib.closing(session.step):
             session.run()
@@ -107,7 +101,7 @@ class _Session:
         self.events: list[Event] = []
         self._on_event = on_event
         self.device = choose_device(config.device)
-        _check_memory(dataset, model_config, self.device)
+        check_memory(dataset, model_config, self.device)
         torch.manual_seed(mixed_seed(config.seed, 0))
         field_dims = dataset.vocabulary.field_dims
         sparse = config.optimizer == "lazy-adam"
@@ -172,7 +166,6 @@ class _Session:
         """All steps of one epoch, points on the way, an Epoch event at its end."""
         config, watch, figures = self.config, self.watch, RunningFigures()
         steps = self.rows.steps(config.batch_size, config.drop_last)
-        self.observer.new_epoch()
         self.model.train()
         watch.start()
         batches = self.rows.batches(config.batch_size, config.seed, epoch, config.drop_last)
@@ -373,43 +366,3 @@ def _best_possible_auc(dataset: Dataset) -> float | None:
         if part is not None and part.truth is not None:
             return evaluation.auc(part.labels, part.truth)
     return None
-
-
-def _check_memory(dataset: Dataset, model: ModelConfig, device: torch.device) -> None:
-    """LimitError, before anything is allocated, where the model cannot fit."""
-    count = parameter_count(dataset.vocabulary.num_features, len(dataset.fields), model)
-    limit = Settings.from_environment().max_parameters
-    if count > limit:
-        raise LimitError(
-            f"This model has {count:,} parameters; at most {limit:,} are allowed here "
-            "(DEEPFM_MAX_PARAMETERS). Lower the factor size or the MLP dims, or raise min_count."
-        )
-    needed, there = count * BYTES_A_PARAMETER, _memory_bytes(device)
-    if needed > there:
-        raise LimitError(
-            f"This model needs about {needed / 2**30:.1f} GiB to train; {there / 2**30:.1f} GiB "
-            "are there. Lower the factor size or the MLP dims, or raise min_count."
-        )
-
-
-def _memory_bytes(device: torch.device) -> int:
-    """Memory of the GPU that is free, or of the machine."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    return machine_memory()
-
-
-@contextlib.contextmanager
-def _memory_errors_in_words() -> Iterator[None]:
-    advice = "Lower the batch size, the factor size or the MLP dims, and train again."
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise LimitError(f"The GPU ran out of memory. {advice}") from error
-    except MemoryError as error:
-        raise LimitError(f"The machine ran out of memory. {advice}") from error
-    except RuntimeError as error:
-        # torch's CPU allocator has no exception of its own.
-        if "can't allocate memory" not in str(error):
-            raise
-        raise LimitError(f"The machine ran out of memory. {advice}") from error

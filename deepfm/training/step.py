@@ -2,6 +2,8 @@
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from deepfm.config import TrainConfig
+from deepfm.errors import RunError
 from deepfm.model import DeepFM
 
 
@@ -21,6 +24,30 @@ class StepResult(NamedTuple):
     """float32[B], in training mode (with dropout)."""
     loss: Tensor
     """Sum over the batch of the BCE with logits, without penalties: a scalar."""
+
+
+@dataclass(frozen=True)
+class StepState:
+    """What Adam keeps beside the weights, in no step's own memory layout.
+
+    steps          how many there were
+    mean, square   Adam's moments of each parameter, by its name in the model's state dict and of
+                   its shape, float32; none before the first step
+    last           int64[V], the last step that each row of the tables has had, 0 for none yet; None
+                   where every row has had all of them
+    Tensors may be views of what the next step changes.
+    """
+
+    steps: int
+    mean: Mapping[str, Tensor]
+    square: Mapping[str, Tensor]
+    last: Tensor | None = None
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether some rows still have steps to make up for."""
+        last = self.last
+        return last is not None and bool(((last > 0) & (last < self.steps)).any())
 
 
 class Step(ABC):
@@ -36,6 +63,17 @@ class Step(ABC):
         """
         return
 
+    @abstractmethod
+    def state(self) -> StepState:
+        """What must be kept beside the model's weights for the next step to be the same."""
+
+    @abstractmethod
+    def load_state(self, state: StepState) -> None:
+        """Go on from there; the model has its weights already. The step has not been used yet.
+
+        RunError where rows are behind and this step cannot catch them up.
+        """
+
     def close(self) -> None:
         """Give back what the step holds beside the model."""
         return
@@ -48,6 +86,7 @@ class PlainStep(Step):
         self._model = model
         self._config = config
         self._optimizers = _optimizers(model, config)
+        self._steps = 0
 
     def __call__(self, ids: Tensor, labels: Tensor, epoch: int, index: int) -> StepResult:
         """One step; dropout is a pure function of (seed, epoch, index)."""
@@ -62,7 +101,56 @@ class PlainStep(Step):
         objective.backward()
         for optimizer in self._optimizers:
             optimizer.step()
+        self._steps += 1
         return StepResult(logits.detach(), loss.detach() * len(labels))
+
+    def state(self) -> StepState:
+        """torch's moments, by name."""
+        return StepState(self._steps, *moments_of(self._model, self._optimizers))
+
+    def load_state(self, state: StepState) -> None:
+        """Give torch's optimizers their moments. RunError where rows are behind."""
+        refuse_behind(state)
+        self._steps = state.steps
+        parameters = dict(self._model.named_parameters())
+        for optimizer in self._optimizers:
+            sparse = isinstance(optimizer, torch.optim.SparseAdam)
+            own = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
+            for name in state.mean:
+                if id(parameters[name]) in own:
+                    optimizer.state[parameters[name]] = {
+                        "step": state.steps if sparse else torch.tensor(float(state.steps)),
+                        "exp_avg": _like(parameters[name], state.mean[name]),
+                        "exp_avg_sq": _like(parameters[name], state.square[name]),
+                    }
+
+
+def moments_of(
+    model: DeepFM, optimizers: Iterable[torch.optim.Optimizer]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Means and squares that torch's Adams keep, by name; those that step first make them."""
+    mean: dict[str, Tensor] = {}
+    square: dict[str, Tensor] = {}
+    kept = {weight: state for each in optimizers for weight, state in each.state.items()}
+    for name, weight in model.named_parameters():
+        if weight in kept:
+            mean[name], square[name] = kept[weight]["exp_avg"], kept[weight]["exp_avg_sq"]
+    return mean, square
+
+
+def refuse_behind(state: StepState) -> None:
+    """RunError where rows still have steps to make up for: only the compiled step can do that."""
+    if state.is_behind:
+        raise RunError(
+            "This checkpoint was written by the compiled CPU step on large tables, and only that "
+            "step can go on from it. Resume it with the device cpu where numba is installed, or "
+            "train again."
+        )
+
+
+def _like(parameter: Tensor, moment: Tensor) -> Tensor:
+    """A copy of the moment in the parameter's layout and on its device."""
+    return torch.empty_like(parameter).copy_(moment).detach()
 
 
 def _optimizers(model: DeepFM, config: TrainConfig) -> list[torch.optim.Optimizer]:

@@ -32,7 +32,7 @@ from deepfm.training.loop import train
 from deepfm.training.notices import branch_notices, curve_notice
 from deepfm.training.report import Observer
 from deepfm.training.rows import Rows
-from deepfm.training.step import Step, StepResult
+from deepfm.training.step import Step, StepResult, StepState
 
 SMALL = ModelConfig(num_factors=4, mlp_dims=(8,))
 PINNED = [{"site": "s1", "ad": "a2", "hour": "h3"}, {"site": "never", "ad": "a0", "hour": "h0"}]
@@ -288,7 +288,7 @@ def test_a_model_above_the_limit_is_refused_before_it_is_made(dataset, tmp_path)
 
 
 def test_a_model_larger_than_memory_is_refused_before_it_is_made(dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr("deepfm.training.loop._memory_bytes", lambda device: 2**10)
+    monkeypatch.setattr("deepfm.training.memory.memory_bytes", lambda device: 2**10)
     with pytest.raises(LimitError, match=r"GiB to train; .* GiB are there\. Lower"):
         train(dataset, SMALL, TrainConfig(epochs=1), out=tmp_path / "run")
 
@@ -298,6 +298,12 @@ def test_a_diverged_training_says_so(dataset, tmp_path, monkeypatch):
         def __call__(self, ids, labels, epoch, index):
             loss = torch.tensor(float("nan") if epoch == 2 else 1.0)
             return StepResult(torch.zeros(len(labels)), loss)
+
+        def state(self):
+            return StepState(0, {}, {})
+
+        def load_state(self, state):
+            raise AssertionError("nothing is resumed here")
 
     monkeypatch.setattr("deepfm.training.loop.choose_step", lambda m, c: (Diverging(), "test"))
     with pytest.raises(RunError, match=r"diverged in epoch 2.*Lower the learning rate"):

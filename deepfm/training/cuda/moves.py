@@ -15,6 +15,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from deepfm.config import TrainConfig
 from deepfm.model import DeepFM, DeepTerm
 from deepfm.training.cuda.capture import Outputs
+from deepfm.training.step import StepState, moments_of, refuse_behind
 
 BETAS: Final = (0.9, 0.999)
 EPS: Final = 1e-8
@@ -29,6 +30,12 @@ class Move(Protocol):
 
     def warm_up(self, ids: Tensor, labels: Tensor) -> None:
         """Compute the gradients and forget them."""
+
+    def state(self) -> StepState:
+        """How many moves there were, and the moments: the tensors themselves."""
+
+    def load_state(self, state: StepState) -> None:
+        """Go on from there, in the tensors that a recording knows."""
 
 
 def choose_move(model: DeepFM, config: TrainConfig) -> Move:
@@ -98,6 +105,14 @@ class DenseMove:
         objective, logits, loss = self._objective(ids, labels)
         objective.backward()
         return logits, loss
+
+    def state(self) -> StepState:
+        """Adam's own."""
+        return StepState(_steps_of(self._adam), *moments_of(self._objective.model, [self._adam]))
+
+    def load_state(self, state: StepState) -> None:
+        """Into Adam's own tensors."""
+        _load_moments(self._objective.model, self._adam, state)
 
 
 class Touched(NamedTuple):
@@ -192,6 +207,41 @@ class LazyMove:
         moved = weight[touched.rows] - rate * new_mean / (new_square.sqrt() + EPS)
         for table, rows in ((mean, new_mean), (square, new_square), (weight, moved)):
             table.index_copy_(0, touched.rows, rows)
+
+    def state(self) -> StepState:
+        """Adam's for the network, and those of the tables."""
+        mean, square = moments_of(self._objective.model, [self._adam])
+        for name, moments in self._moments.items():
+            mean[_name(name)], square[_name(name)] = moments
+        return StepState(int(self._steps), mean, square)
+
+    def load_state(self, state: StepState) -> None:
+        """Into Adam's own tensors, and those of the tables."""
+        _load_moments(self._objective.model, self._adam, state)
+        self._steps.fill_(state.steps)
+        for name, (mean, square) in self._moments.items() if state.mean else ():
+            mean.copy_(state.mean[_name(name)])
+            square.copy_(state.square[_name(name)])
+
+
+def _name(in_objective: str) -> str:
+    """A parameter's name in the model, whose names the objective puts "model." before."""
+    return in_objective.removeprefix("model.")
+
+
+def _steps_of(adam: torch.optim.Adam) -> int:
+    return next((int(state["step"]) for state in adam.state.values()), 0)
+
+
+def _load_moments(model: DeepFM, adam: torch.optim.Adam, state: StepState) -> None:
+    """Fill the tensors of an Adam that has its state already; a recording knows their places."""
+    refuse_behind(state)
+    for name, weight in model.named_parameters():
+        if weight in adam.state and name in state.mean:
+            kept = adam.state[weight]
+            kept["step"].fill_(state.steps)
+            kept["exp_avg"].copy_(state.mean[name])
+            kept["exp_avg_sq"].copy_(state.square[name])
 
 
 def _gradient(weight: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from deepfm.config import TrainConfig
 from deepfm.model import DeepFM
 from deepfm.training.cuda.capture import WARM_UPS, CaptureFailed, CudaRecorder, Recorder
 from deepfm.training.cuda.moves import Move, choose_move, multiply_in_bfloat16
-from deepfm.training.step import PlainStep, Step, StepResult, mixed_seed
+from deepfm.training.step import PlainStep, Step, StepResult, StepState, mixed_seed
 
 MOST_GRAPHS: Final = 2
 """One for whole batches and one for an epoch's last, smaller batch; other sizes run eagerly."""
@@ -46,6 +46,14 @@ class CudaStep(Step):
         with self._recorder.aside():
             logits, loss = self._move(ids, labels)
         return StepResult(logits, loss)
+
+    def state(self) -> StepState:
+        """The moves' own tensors; a recorded step reads and writes them too."""
+        return self._move.state()
+
+    def load_state(self, state: StepState) -> None:
+        """Into the tensors that a recording knows. RunError where rows are behind."""
+        self._move.load_state(state)
 
     def rehearse(self, rows: int) -> None:
         """Record a batch of so many rows and forget it. CaptureFailed, torch.OutOfMemoryError."""
