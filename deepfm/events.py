@@ -114,6 +114,21 @@ class Epoch:
 
 
 @dataclass(frozen=True)
+class Resumed:
+    """A run goes on from its last checkpoint.
+
+    What an earlier attempt reported after this position is superseded.
+    """
+
+    attempt: int
+    """2 for the first time that a run is resumed."""
+    epoch: float
+    """Position of the checkpoint: 2.25 is a quarter into the third epoch."""
+    seconds: float
+    """Of training before it."""
+
+
+@dataclass(frozen=True)
 class Notice:
     """Something a person should be told in words, once: memorising, an idle branch, a fallback."""
 
@@ -152,10 +167,11 @@ class Failed:
     message: str
 
 
-Event = Progress | Started | Point | Epoch | Notice | Finished | Failed
+Event = Progress | Started | Point | Epoch | Resumed | Notice | Finished | Failed
 
 _KINDS: Final = {
-    kind.__name__: kind for kind in (Progress, Started, Point, Epoch, Notice, Finished, Failed)
+    kind.__name__: kind
+    for kind in (Progress, Started, Point, Epoch, Resumed, Notice, Finished, Failed)
 }
 _NESTED: Final = {
     "train": Metrics,

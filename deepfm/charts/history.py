@@ -2,10 +2,13 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, Literal, TypeVar
+from functools import cached_property
+from typing import Final, Literal
 
+from deepfm.charts.smoothing import Area, Series, series_of
+from deepfm.charts.thinning import Seen, Thinned
 from deepfm.events import (
     Epoch,
     Event,
@@ -15,58 +18,16 @@ from deepfm.events import (
     Notice,
     Point,
     Progress,
+    Resumed,
     Started,
 )
 
-KEPT: Final = 400
-"""Most observations kept of one curve: about one for each two pixels of a wide chart."""
-
 Metric = Literal["loss", "accuracy", "auc"]
 Part = Literal["train", "validation", "test"]
+Track = Literal["within", "sample", "train", "validation", "test"]
+"""A curve's kind: train and validation sample within epochs, the three parts at their ends."""
 METRICS: Final[tuple[Metric, ...]] = ("loss", "accuracy", "auc")
-
-_Observation = TypeVar("_Observation", Point, Epoch)
-
-
-class Thinned(Generic[_Observation]):
-    """The first observation in each stretch of a curve, and the newest of all.
-
-    Stretches double in length whenever more than `kept` are filled, two old ones making one new:
-    observations may go as a curve grows, but those that stay stay where they are.
-    """
-
-    def __init__(self, kept: int = KEPT) -> None:
-        self._most = kept
-        self._length = 2.0**-20
-        self._firsts: list[_Observation] = []
-        self._newest: _Observation | None = None
-
-    def add(self, observation: _Observation) -> None:
-        """One more observation; what was at or after its position is superseded (a resumed run)."""
-        while self._firsts and self._firsts[-1].epoch >= observation.epoch:
-            self._firsts.pop()
-        self._newest = observation
-        if not self._firsts or self._stretch(observation) > self._stretch(self._firsts[-1]):
-            self._firsts.append(observation)
-        while len(self._firsts) > self._most:
-            self._length *= 2
-            self._firsts = self._one_a_stretch()
-
-    def kept(self) -> tuple[_Observation, ...]:
-        """What is left, in order; the newest is always the last."""
-        kept = list(self._firsts)
-        if self._newest is not None and kept[-1] is not self._newest:
-            kept.append(self._newest)
-        return tuple(kept)
-
-    def _stretch(self, observation: _Observation) -> int:
-        return math.floor(observation.epoch / self._length)
-
-    def _one_a_stretch(self) -> list[_Observation]:
-        firsts: dict[int, _Observation] = {}
-        for observation in self._firsts:
-            firsts.setdefault(self._stretch(observation), observation)
-        return list(firsts.values())
+PARTS: Final[tuple[Part, ...]] = ("train", "validation", "test")
 
 
 class RunningMean:
@@ -115,20 +76,36 @@ class RunningMean:
 class History:
     """What a run has said so far.
 
-    points     within epochs, thinned; their train figures are running means
-    epochs     ends of epochs, thinned; the newest is the last
-    best       the epoch whose weights are kept, where validation rows choose one
-    progress   the newest stage report, such as scoring after the last epoch
+    seen_points    within epochs, thinned; their train figures are running means
+    seen_epochs    ends of epochs, thinned; the newest is the last
+    seen_samples   those points that looked at the validation sample, thinned by themselves
+    ranked         ends of epochs that tell how each branch ranks alone, thinned by themselves
+    best           the epoch whose weights are kept, where validation rows choose one
+    progress       the newest stage report, such as scoring after the last epoch
+    resumed        where the run went on after an interruption, in order
     """
 
     started: Started | None = None
-    points: tuple[Point, ...] = ()
-    epochs: tuple[Epoch, ...] = ()
+    seen_points: tuple[Seen[Point], ...] = ()
+    seen_epochs: tuple[Seen[Epoch], ...] = ()
+    seen_samples: tuple[Seen[Point], ...] = ()
+    ranked: tuple[Epoch, ...] = ()
     best: Epoch | None = None
     notices: tuple[Notice, ...] = ()
     progress: Progress | None = None
     finished: Finished | None = None
     failed: Failed | None = None
+    resumed: tuple[Resumed, ...] = ()
+
+    @cached_property
+    def points(self) -> tuple[Point, ...]:
+        """Observations within epochs."""
+        return tuple(seen.observation for seen in self.seen_points)
+
+    @cached_property
+    def epochs(self) -> tuple[Epoch, ...]:
+        """Ends of epochs."""
+        return tuple(seen.observation for seen in self.seen_epochs)
 
     @property
     def latest(self) -> Point | Epoch | None:
@@ -151,7 +128,7 @@ class History:
         """Epochs trained so far, with their fraction; 0 before the first observation."""
         return self.latest.epoch if self.latest else 0.0
 
-    @property
+    @cached_property
     def observations(self) -> tuple[Point | Epoch, ...]:
         """Points and ends of epochs in order of position; an epoch's end comes after its points."""
         both: list[Point | Epoch] = [*self.points, *self.epochs]
@@ -169,20 +146,44 @@ class History:
         """Positions and values of a metric at the ends of epochs, where it is known."""
         return curve(self.epochs, metric, part)
 
+    def series(self, metric: Metric, track: Track) -> Series:
+        """One curve with what smoothing needs.
+
+        "within" is the train curve point by point, with the end of an epoch that had no point.
+        """
+        seen: list[Seen[Point] | Seen[Epoch]] = []
+        if track in ("within", "sample"):
+            seen += self.seen_points if track == "within" else self.seen_samples
+        if track != "sample":
+            seen += self.seen_epochs
+        part = {"within": "train", "sample": "validation"}.get(track, track)
+        found = [
+            (value, each.areas[track, metric])
+            for each in sorted(seen, key=lambda each: each.epoch)
+            if (track, metric) in each.areas
+            and (value := value_of(metrics_of(each.observation, part), metric)) is not None
+        ]
+        return series_of(found)
+
 
 class HistoryBuilder:
     """Grows a history by a run's events in their order."""
 
     def __init__(self) -> None:
         self._started: Started | None = None
-        self._points: Thinned[Point] = Thinned()
+        self._points: Thinned[Seen[Point]] = Thinned()
+        self._samples: Thinned[Seen[Point]] = Thinned()
+        self._epochs: Thinned[Seen[Epoch]] = Thinned()
+        self._ranked: Thinned[Epoch] = Thinned()
         self._running = RunningMean()
-        self._epochs: Thinned[Epoch] = Thinned()
-        self._best: Epoch | None = None
+        self._areas: dict[tuple[str, str], Area] = {}
+        self._position = 0.0
+        self._bests: list[Epoch] = []
         self._notices: list[Notice] = []
         self._progress: Progress | None = None
         self._finished: Finished | None = None
         self._failed: Failed | None = None
+        self._resumed: list[Resumed] = []
 
     def add(self, event: Event) -> None:
         """One event more."""
@@ -190,10 +191,9 @@ class HistoryBuilder:
             case Started():
                 self._started = event
             case Point():
-                self._points.add(self._running.add(event))
+                self._add_point(event)
             case Epoch():
-                self._epochs.add(event)
-                self._best = event if event.best else self._best
+                self._add_epoch(event)
             case Notice():
                 self._notices.append(event)
             case Progress():
@@ -202,6 +202,56 @@ class HistoryBuilder:
                 self._finished = event
             case Failed():
                 self._failed = event
+            case Resumed():
+                self._go_back(event)
+
+    def _add_point(self, point: Point) -> None:
+        areas = self._grow(point.epoch, {"within": point.train, "sample": point.validation})
+        seen = Seen(self._running.add(point), areas)
+        self._points.add(seen)
+        if point.validation is not None:
+            self._samples.add(seen)
+        self._position = point.epoch
+
+    def _add_epoch(self, epoch: Epoch) -> None:
+        parts: dict[Track, Metrics | None] = {part: metrics_of(epoch, part) for part in PARTS}
+        if self._position <= epoch.epoch - 1:
+            parts["within"] = epoch.train
+        self._epochs.add(Seen(epoch, self._grow(epoch.epoch, parts)))
+        if epoch.branches is not None:
+            self._ranked.add(epoch)
+        if epoch.best:
+            self._bests.append(epoch)
+        self._position = epoch.epoch
+
+    def _grow(
+        self, position: float, tracks: Mapping[Track, Metrics | None]
+    ) -> dict[tuple[str, str], Area]:
+        """The areas under all curves that have a value at this position, up to it."""
+        grown: dict[tuple[str, str], Area] = {}
+        for track, metrics in tracks.items():
+            for metric in METRICS:
+                value = value_of(metrics, metric)
+                if value is not None and math.isfinite(value):
+                    before = self._areas.get((track, metric), Area())
+                    grown[track, metric] = before.grown(position, value)
+        self._areas.update(grown)
+        return grown
+
+    def _go_back(self, resumed: Resumed) -> None:
+        """Forget what an earlier attempt said after the position that the run goes on from."""
+        position = resumed.epoch
+        for thinned in (self._points, self._samples, self._epochs, self._ranked):
+            thinned.drop_after(position)
+        self._bests = [epoch for epoch in self._bests if epoch.epoch <= position]
+        self._areas = {}
+        left: list[Seen[Point] | Seen[Epoch]] = [*self._points.kept(), *self._epochs.kept()]
+        for seen in sorted(left, key=lambda each: each.epoch):
+            self._areas.update(seen.areas)
+        self._position = position
+        self._progress = self._finished = self._failed = None
+        self._resumed = [each for each in self._resumed if each.epoch <= position]
+        self._resumed.append(resumed)
 
     def history(self) -> History:
         """What has been said so far; later events do not change it."""
@@ -209,11 +259,14 @@ class HistoryBuilder:
             self._started,
             self._points.kept(),
             self._epochs.kept(),
-            self._best,
+            self._samples.kept(),
+            self._ranked.kept(),
+            self._bests[-1] if self._bests else None,
             tuple(self._notices),
             self._progress,
             self._finished,
             self._failed,
+            tuple(self._resumed),
         )
 
 

@@ -14,11 +14,11 @@ from deepfm.charts import palette
 from deepfm.charts.history import (
     History,
     RunningMean,
-    Thinned,
     curve,
     history_of,
     sparkline,
 )
+from deepfm.charts.thinning import Thinned
 from deepfm.charts.training.axes import (
     epoch_range,
     spread_labels,
