@@ -39,20 +39,24 @@ class Tally:
         self._bins: NDArray[np.int64] | None = None
 
     def add(
-        self, labels: NDArray[Any], logits: NDArray[np.float32], loss: float | None = None
+        self,
+        labels: NDArray[Any],
+        logits: NDArray[np.float32],
+        losses: NDArray[np.float32] | None = None,
     ) -> None:
         """Count some rows: N labels of 0 and 1, and their logits.
 
-        loss   the sum of their losses, where it is known already
+        losses   where they are known already: any number of sums over these rows, added one after
+                 the other, so that it does not matter how rows are divided into portions
         """
         for start in range(0, len(labels), BLOCK):
             rows = slice(start, start + BLOCK)
             clicked, some = np.asarray(labels[rows]) > 0.5, np.array(logits[rows], np.float32)
             self._count(clicked, some)
-            if loss is None:
+            if losses is None:
                 self.loss += float(log_losses(clicked, some).sum())
-        if loss is not None:
-            self.loss += loss
+        if losses is not None:
+            self.loss = float(np.cumsum([self.loss, *losses.astype(np.float64)])[-1])
 
     def _count(self, clicked: NDArray[np.bool_], logits: NDArray[np.float32]) -> None:
         self.rows += len(logits)

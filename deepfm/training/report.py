@@ -2,18 +2,17 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from deepfm import evaluation
 from deepfm.events import BranchAucs, Event, Metrics, Notice, Point, TermMoments
 from deepfm.model import DeepFM
 from deepfm.terms import Terms
 from deepfm.training.rows import score
+from deepfm.training.running import RunningFigures
 
 POINT_SECONDS = 0.05
 """Least time between two points: at most 20 a second."""
@@ -24,29 +23,6 @@ SAMPLE_SECONDS = 0.5
 SAMPLE_ROWS = 2_000
 BRANCH_SECONDS = 0.2
 """Least time between two AUCs of each branch alone: at most five times a second."""
-
-
-@dataclass
-class RunningFigures:
-    """Loss, accuracy and AUC of the rows that steps have seen, in training mode."""
-
-    loss: list[Tensor] = field(default_factory=list)
-    logits: list[Tensor] = field(default_factory=list)
-    labels: list[Tensor] = field(default_factory=list)
-
-    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """One step's summed loss, and its logits and labels; nothing waits for the device."""
-        self.loss.append(loss)
-        self.logits.append(logits)
-        self.labels.append(labels)
-
-    def metrics(self, since: int = 0) -> Metrics:
-        """Figures of the steps from number `since` on."""
-        logits = torch.cat(self.logits[since:]).cpu().numpy()
-        labels = torch.cat(self.labels[since:]).cpu().numpy()
-        loss = float(torch.stack(self.loss[since:]).sum()) / len(labels)
-        accuracy = float(np.mean((logits >= 0) == (labels > 0.5)))
-        return Metrics(loss, accuracy, evaluation.auc(labels, logits), len(labels))
 
 
 class Stopwatch:
@@ -115,17 +91,12 @@ class Observer:
         self._on_event = on_event
         self._begin = time.perf_counter()
         self._next_point = self._last_sample = self._last_branches = float("-inf")
-        self._first_new_step = 0
         self._told: set[str] = set()
 
     @property
     def seconds(self) -> float:
         """Since the run started to train."""
         return time.perf_counter() - self._begin
-
-    def new_epoch(self) -> None:
-        """Points of the epoch that begins look at its own steps only."""
-        self._first_new_step = 0
 
     def point_is_due(self) -> bool:
         """Whether a point may be reported now."""
@@ -134,8 +105,7 @@ class Observer:
     def report_point(self, position: float, figures: RunningFigures, watch: Stopwatch) -> None:
         """One point of the curves within an epoch."""
         began = time.perf_counter()
-        train = figures.metrics(self._first_new_step)
-        self._first_new_step = len(figures.loss)
+        train = figures.metrics_since_point()
         moments, pinned = self.look()
         validation, branches = self._look_at_sample()
         self._on_event(

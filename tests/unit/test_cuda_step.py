@@ -23,7 +23,7 @@ from deepfm.training import loop
 from deepfm.training.cuda.capture import CaptureFailed, CudaRecorder, Outputs, _reason
 from deepfm.training.cuda.moves import Bfloat16Deep, multiply_in_bfloat16, touched_rows
 from deepfm.training.cuda.step import MOST_GRAPHS, CudaStep, rehearsed
-from deepfm.training.report import RunningFigures
+from deepfm.training.running import RunningFigures
 from deepfm.training.step import PlainStep, Step, StepResult, choose_step
 
 on_gpu = pytest.mark.skipif(

@@ -93,7 +93,7 @@ def test_no_rows_have_no_figures() -> None:
 def test_known_losses_are_taken_as_they_are() -> None:
     labels, logits = drawn(100)
     tally = Tally()
-    tally.add(labels, logits, loss=250.0)
+    tally.add(labels, logits, losses=np.array([200, 50], np.float32))
     assert tally.metrics.loss == 2.5
 
 
