@@ -142,24 +142,6 @@ def _new_runs(record: Record, point: Point, owner: str) -> list["NewRun"]:
 # --- what follows as runs end -------------------------------------------------------------------
 
 
-def hungry(store: "Store", places: int) -> list[tuple[str, int]]:
-    """Open sweeps that have fewer configurations in training than there are places for.
-
-    places    devices, each of which trains one run at a time
-    returns   id of each, and how many of its runs have ended
-    """
-    found = []
-    for group_id in store.open_sweeps():
-        results = read_results(store, group_id)
-        if _active(results) < places:
-            found.append((group_id, results.done))
-    return found
-
-
-def _active(results: Results) -> int:
-    return sum(not each.ended for each in results.configurations)
-
-
 def advance(store: "Store", group_id: str, places: int) -> int:
     """Queue the next configurations of an open sweep, as many as there are places free.
 

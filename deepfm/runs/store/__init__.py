@@ -22,8 +22,16 @@ from deepfm.runs.store.database import Database, Watcher, open_database
 from deepfm.runs.store.jobs import JobTable
 from deepfm.runs.store.keeping import RunKeeping
 from deepfm.runs.store.listing import RUN_ORDERS, RunList, RunOrder
+from deepfm.runs.store.moving import RunMoving
+from deepfm.runs.store.overview import (
+    OVERVIEW_ORDERS,
+    GroupSummary,
+    Item,
+    Overview,
+    OverviewOrder,
+    RunOverview,
+)
 from deepfm.runs.store.people import PeopleTable
-from deepfm.runs.store.queueing import RunQueue
 from deepfm.runs.store.rows import (
     JOB_ENDS,
     RUN_ENDS,
@@ -36,16 +44,21 @@ from deepfm.runs.store.rows import (
     Submitted,
     SubmittedGroup,
 )
-from deepfm.runs.store.runs import RunTable
+from deepfm.runs.store.sweeps import SweepTable
 
 __all__ = [
     "JOB_ENDS",
+    "OVERVIEW_ORDERS",
     "RUN_ENDS",
     "RUN_ORDERS",
     "GroupRow",
+    "GroupSummary",
+    "Item",
     "JobRow",
     "JobState",
     "NewRun",
+    "Overview",
+    "OverviewOrder",
     "RunOrder",
     "RunRow",
     "RunState",
@@ -58,7 +71,7 @@ __all__ = [
 FILE_NAME: Final = "lab.sqlite"
 
 
-class Store(RunTable, RunQueue, RunList, RunKeeping, PeopleTable, JobTable):
+class Store(RunMoving, SweepTable, RunList, RunOverview, RunKeeping, PeopleTable, JobTable):
     """The run store of one home folder; safe to share between threads. Made by `Store.open`."""
 
     def __init__(self, database: Database, home: Path, settings: Settings) -> None:

@@ -2,12 +2,13 @@
 
 A sweep's `spec` is its description. Three of its entries are kept here: `joined`, the ids of runs
 that were there already and count as its own; `open`, whether more runs are to follow; and
-`message`, why it ended early.
+`message`, why it ended early. Of the description itself only `sweep.seeds` is read here.
 """
 
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from deepfm.errors import DataError
@@ -20,6 +21,31 @@ from deepfm.runs.store.rows import NewRun
 KIND: Final = "sweep"
 _EPOCHS: Final = '{"event": "Epoch"%'
 """How the body of an event that ends an epoch begins, as events.to_json writes it."""
+
+_RUNS: Final = (
+    "SELECT count(*) FROM runs WHERE (group_id = groups.id OR id IN "
+    "(SELECT value FROM json_each(spec, '$.joined')))"
+)
+_OPEN: Final = (
+    "SELECT id AS \"group\", json_array_length(spec, '$.sweep.seeds') AS seeds, "
+    f"({_RUNS} AND state IN ('queued', 'training')) AS active, "
+    f"({_RUNS} AND state NOT IN ('queued', 'training')) AS ended "
+    "FROM groups WHERE kind = ? AND json_extract(spec, '$.open') ORDER BY id"
+)
+
+
+@dataclass(frozen=True)
+class OpenSweep:
+    """A sweep that more runs are to follow in.
+
+    seeds   how many runs each configuration has
+    active  how many of its runs wait or train, and how many have ended
+    """
+
+    group: str
+    seeds: int
+    active: int
+    ended: int
 
 
 class SweepTable(RunQueue):
@@ -59,14 +85,11 @@ class SweepTable(RunQueue):
             if spec.get("open"):
                 _write_spec(connection, group_id, {**spec, "open": False, "message": message})
 
-    def open_sweeps(self) -> list[str]:
-        """Ids of the sweeps whose runs follow one another and are not all queued, oldest first."""
+    def open_sweeps(self) -> list[OpenSweep]:
+        """Sweeps whose runs follow one another and are not all queued yet, the oldest first."""
         with self._database.reading() as connection:
-            rows = connection.execute(
-                "SELECT id FROM groups WHERE kind = ? AND json_extract(spec, '$.open') ORDER BY id",
-                (KIND,),
-            ).fetchall()
-        return [row["id"] for row in rows]
+            rows = connection.execute(_OPEN, (KIND,)).fetchall()
+        return [OpenSweep(**dict(row)) for row in rows]
 
     def epochs(self, run_ids: Iterable[str]) -> dict[str, tuple[Epoch, ...]]:
         """The ends of epochs of each run, oldest first; what cannot be read is left out.

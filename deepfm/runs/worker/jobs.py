@@ -106,6 +106,34 @@ def profile(payload: Mapping[str, Any], context: Context) -> dict[str, Any]:
     return profile_dataset(open_dataset(Path(payload["folder"]))).to_dict()
 
 
+def sweep(payload: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """{sweep, pinned?, owner?, token} → a sweep's group, its data prepared, its runs queued."""
+    from deepfm.runs.store import Store
+    from deepfm.sweeps import Sweep, begin
+
+    with Store.open(context.home, settings=context.settings) as store:
+        group = begin(
+            store,
+            Sweep.from_dict(payload["sweep"]),
+            pinned=payload.get("pinned", ()),
+            owner=payload.get("owner", ""),
+            token=payload["token"],
+            settings=context.settings,
+            on_event=context.report,
+            cancelled=context.stopping,
+        )
+    return {"group": group}
+
+
+def advance(payload: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """{group, places} → how many configurations of an open sweep were queued next."""
+    from deepfm.runs.store import Store
+    from deepfm.sweeps import advance as advance_sweep
+
+    with Store.open(context.home, settings=context.settings) as store:
+        return {"queued": advance_sweep(store, payload["group"], payload["places"])}
+
+
 def warm_short(settings: Settings) -> None:
     """Import what reading a file needs: about half a second that an upload then does not wait."""
     import pyarrow.compute

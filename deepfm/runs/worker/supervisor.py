@@ -22,6 +22,7 @@ from deepfm.locks import FileLock, holder, is_held
 from deepfm.runs.store import Store
 from deepfm.runs.worker import words
 from deepfm.runs.worker.child import Assignment, ChildSpec, set_up_log, slot_lock
+from deepfm.runs.worker.feeding import Feeder
 from deepfm.runs.worker.gpus import gpu_count, training_slots
 from deepfm.runs.worker.lanes import Child, Lane
 from deepfm.runs.worker.link import BUSY_SECONDS, REFUSED
@@ -127,6 +128,7 @@ class _Supervisor:
             spare_delay=0.1,
         )
         self._lanes = (self._training, self._short)
+        self._feeder = Feeder(store, len(training_slots))
         self._unsettled: list[tuple[Lane, Assignment, str]] = []
         self._look = True
         self._stopping = False
@@ -160,6 +162,7 @@ class _Supervisor:
         self._settle()
         for lane in self._lanes:
             lane.breed()
+        changed = self._look
         if self._look:
             self._look = False
             try:
@@ -168,6 +171,7 @@ class _Supervisor:
             except StoreBusy:
                 self._look = True
                 raise
+        self._feeder.feed(changed)
         self._enforce_limits()
         self._hear(POLL_SECONDS)
 

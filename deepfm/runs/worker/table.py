@@ -15,6 +15,9 @@ LaneName = Literal["training", "short"]
 TRAIN: Final = "train"
 """The kind of work that a run is; every other kind is a job's."""
 
+ADVANCE: Final = "advance"
+"""The kind of job that the worker gives itself: to find what an open sweep tries next."""
+
 
 @dataclass(frozen=True)
 class Context:
@@ -54,8 +57,10 @@ WORK: Final = WorkTable(
         "demo": "deepfm.runs.worker.jobs:demo",
         "fetch_d2l": "deepfm.runs.worker.jobs:fetch_d2l",
         "profile": "deepfm.runs.worker.jobs:profile",
+        "sweep": "deepfm.runs.worker.jobs:sweep",
+        ADVANCE: "deepfm.runs.worker.jobs:advance",
     },
-    quick=frozenset({"inspect", "demo", "profile"}),
+    quick=frozenset({"inspect", "demo", "profile", ADVANCE}),
     warm_ups={
         "training": "deepfm.runs.worker.jobs:warm_training",
         "short": "deepfm.runs.worker.jobs:warm_short",
