@@ -11,6 +11,7 @@ from deepfm.config.installation import Settings, machine_memory
 from deepfm.config.models import TERM_SETS, model_name
 from deepfm.config.presets import PRESETS, Preset
 from deepfm.config.setting import Config, Setting
+from deepfm.config.told import settings_in_words, value_in_words
 
 __all__ = [
     "BYTES_A_PARAMETER",
@@ -26,4 +27,6 @@ __all__ = [
     "machine_memory",
     "model_name",
     "parameter_count",
+    "settings_in_words",
+    "value_in_words",
 ]

@@ -1,12 +1,15 @@
 """One SQLite file to safe transactions: opening, migrating, sharing, and errors in words."""
 
 import contextlib
+import json
 import sqlite3
 import threading
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from deepfm.config import settings_in_words
 from deepfm.errors import DeepFMError, StoreBusy, StoreError
 from deepfm.runs.store.schema import MIGRATIONS
 
@@ -79,6 +82,7 @@ class Database:
             connection.execute("PRAGMA synchronous = NORMAL")
             # SQLite's own lower() knows the letters of ASCII alone.
             connection.create_function("folded", 1, str.casefold, deterministic=True)
+            connection.create_function("told", 2, _told, deterministic=True)
         except sqlite3.Error:
             connection.close()
             raise
@@ -109,6 +113,12 @@ class Database:
             yield
         except sqlite3.Error as error:
             raise in_words(error, self.path) from error
+
+
+@lru_cache(maxsize=20_000)
+def _told(model: str, train: str) -> str:
+    """A run's settings as a person would search for them; most runs share theirs with others."""
+    return settings_in_words({**json.loads(model), **json.loads(train)}).casefold()
 
 
 class Watcher:

@@ -64,11 +64,11 @@ class RunFilter:
             values.append(self.tag)
         for word in self.search.casefold().split():
             tests.append(
-                f"(instr({_SEARCHED}, ?) "
+                f"(instr({_SEARCHED}, ?) OR instr(told(runs.model, runs.train), ?) "
                 "OR runs.group_id IN (SELECT id FROM groups WHERE instr(folded(name), ?)) "
                 "OR runs.owner IN (SELECT id FROM people WHERE instr(folded(name), ?)))"
             )
-            values.extend((word, word, word))
+            values.extend((word, word, word, word))
         return (f" WHERE {' AND '.join(tests)}" if tests else ""), values
 
 
@@ -95,8 +95,8 @@ class RunList:
     ) -> list[RunRow]:
         """A page of the runs that fit, the newest first unless another order is asked for.
 
-        search   words that must all occur in name, dataset, notes, tags, state, or in the name
-                 of group or person, in any case
+        search   words that must all occur in name, dataset, notes, tags, state, in settings that
+                 differ from their defaults, or in the name of group or person, in any case
         order    what to sort by; a run that has no such value comes last either way
         """
         if order not in _ORDERS:
