@@ -90,6 +90,8 @@ def refuse_when_full(home: Path, settings: Settings, more: int = 0) -> None:
     limit = settings.max_disk_mb * MEGABYTE
     use = disk_use(home, fresh=FRESH_SECONDS)
     if use.total + more >= limit:
+        use = disk_use(home)  # Something may just have been deleted.
+    if use.total + more >= limit:
         raise LimitError(
             f"The files of this server take {format_bytes(use.total)} of the "
             f"{format_bytes(limit)} they may take (DEEPFM_MAX_DISK_MB). {_what_to_delete(use)}"

@@ -4,7 +4,7 @@ import json
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +27,24 @@ _AT_ONCE: Final = 100
 """Runs pruned in one transaction, so that nobody waits long for it."""
 
 
+def check_name(name: str) -> None:
+    """StoreError for a name of no sign, or of too many."""
+    if not name or len(name) > LONGEST_NAME:
+        raise StoreError(f"A run's name has 1 to {LONGEST_NAME} signs; this has {len(name)}.")
+
+
+def check_note(text: str) -> None:
+    """StoreError for a note that is too long."""
+    if len(text) > LONGEST_NOTE:
+        raise StoreError(f"A note has at most {LONGEST_NOTE:,} signs; this has {len(text):,}.")
+
+
+def check_tags(tags: Sequence[str]) -> None:
+    """StoreError for too many tags, or one that is too long."""
+    if len(tags) > MOST_TAGS or any(len(tag) > LONGEST_TAG for tag in tags):
+        raise StoreError(f"A run has at most {MOST_TAGS} tags of at most {LONGEST_TAG} signs each.")
+
+
 class RunKeeping:
     """The part of the store that keeps runs tidy; `Store` is what others open."""
 
@@ -36,24 +54,19 @@ class RunKeeping:
     def rename_run(self, run_id: str, name: str) -> None:
         """Give a run another name; StoreError for one without a sign or with more than 200."""
         name = " ".join(name.split())
-        if not name or len(name) > LONGEST_NAME:
-            raise StoreError(f"A run's name has 1 to {LONGEST_NAME} signs; this has {len(name)}.")
+        check_name(name)
         self._set(run_id, "name", name)
 
     def note_run(self, run_id: str, text: str) -> None:
         """Write what a person wants to remember of a run, in place of what was there."""
         text = text.strip()
-        if len(text) > LONGEST_NOTE:
-            raise StoreError(f"A note has at most {LONGEST_NOTE:,} signs; this has {len(text):,}.")
+        check_note(text)
         self._set(run_id, "notes", text)
 
     def tag_run(self, run_id: str, tags: Iterable[str]) -> None:
         """Give a run these tags in place of those it had, each once, empty ones left out."""
         kept = list(dict.fromkeys(" ".join(tag.split()) for tag in tags if tag.strip()))
-        if len(kept) > MOST_TAGS or any(len(tag) > LONGEST_TAG for tag in kept):
-            raise StoreError(
-                f"A run has at most {MOST_TAGS} tags of at most {LONGEST_TAG} signs each."
-            )
+        check_tags(kept)
         self._set(run_id, "tags", json.dumps(kept, ensure_ascii=False))
 
     def _set(self, run_id: str, column: str, value: str) -> None:
@@ -84,7 +97,7 @@ class RunKeeping:
         self._sweep()
 
     def prune(self, days: float, *, noted: bool = False) -> list[str]:
-        """Delete the runs that ended more than so many days ago; their names.
+        """Delete the runs that ended, or came here, more than so many days ago; their names.
 
         noted   also those that somebody gave a note or a tag
         One that waits or trains is never deleted, and 0 days delete nothing.
@@ -102,7 +115,7 @@ class RunKeeping:
             rows = connection.execute(
                 "SELECT id, name, group_id FROM runs "
                 "WHERE state IN ('finished', 'stopped', 'failed', 'interrupted') "
-                f"AND finished < ?{kept} ORDER BY number LIMIT ?",
+                f"AND max(finished, created) < ?{kept} ORDER BY number LIMIT ?",
                 (before, _AT_ONCE),
             ).fetchall()
             for row in rows:

@@ -2,10 +2,11 @@
 
 import json
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from deepfm.events import Epoch, Event, Point, Started
+from deepfm.events import Epoch, Event, Point, Resumed, Started
 
 Curve = tuple[tuple[float, float], ...]
 """(epoch, AUC), epochs growing."""
@@ -41,6 +42,15 @@ class Standing:
         if isinstance(event, Started):
             about = {"device": event.device, "step": event.step}
             return replace(self, versions={**(self.versions or {}), **about})
+        if isinstance(event, Resumed):
+            curve = tuple(point for point in self.curve if point[0] <= event.epoch)
+            return replace(
+                self,
+                epoch=event.epoch,
+                auc=curve[-1][1] if curve else None,
+                seconds=event.seconds,
+                curve=curve,
+            )
         if isinstance(event, Point):
             return replace(
                 self,
@@ -67,6 +77,14 @@ class Standing:
             "curve": json.dumps(self.curve),
             "versions": None if self.versions is None else json.dumps(self.versions),
         }
+
+
+def curve_of(events: Iterable[Event]) -> Curve:
+    """The thinned curve of all events of a run."""
+    standing = Standing(0.0, None, None, None, (), None)
+    for event in events:
+        standing = standing.after(event)
+    return standing.curve
 
 
 def thinned(curve: Curve, epoch: float, auc: float) -> Curve:
