@@ -10,16 +10,17 @@ into the tables (cpu_folded.py), which spares the widest products.
 """
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deepfm.config import TrainConfig
+from deepfm.config import ModelConfig, TrainConfig
 from deepfm.model import DeepFM
 from deepfm.training import cpu_folded as folding
 from deepfm.training import cpu_kernels as kernels
@@ -337,3 +338,20 @@ def shares_of_fields(
     before = np.concatenate(([0], np.cumsum(work)))
     borders = [int(np.abs(before - before[-1] * part / parts).argmin()) for part in range(parts)]
     return list(pairwise((*borders, len(work))))
+
+
+def load_kernels() -> None:
+    """Compile every loop, or load what is compiled already: no run then waits for it."""
+    model = ModelConfig(num_factors=1, mlp_dims=(1,), shared_embedding=False)
+    labels = torch.zeros(1)
+    for update in get_args(Update):
+        optimizer = "lazy-adam" if update == "lazy" else "adam"
+        for folds in (False, True):
+            drop = model if folds else model.with_values(embedding_drop_rate=0.5)
+            step = CpuStep(
+                DeepFM((2,), drop), TrainConfig(optimizer=optimizer), update, folds=folds
+            )
+            with closing(step):
+                for index in range(2):
+                    step(torch.zeros(1, 1, dtype=torch.int32), labels, 1, index)
+                step.settle()

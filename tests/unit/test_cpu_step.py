@@ -1,6 +1,8 @@
 """The compiled step against the plain one, for every model and every way of Adam."""
 
 import copy
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -277,6 +279,35 @@ def test_a_failure_in_a_helper_is_raised_in_the_caller():
         with pytest.raises(ValueError, match="part 1"):
             crew.run(work)
         crew.run(lambda part: None)
+
+
+def test_after_loading_no_kernel_is_left_to_compile():
+    """In a process of its own: here other tests have used them."""
+    program = """
+from deepfm.training import cpu_folded, cpu_kernels, cpu_step
+cpu_step.load_kernels()
+kernels = [
+    kernel
+    for module in (cpu_folded, cpu_kernels)
+    for name, kernel in vars(module).items()
+    if hasattr(kernel, "signatures") and not name.startswith("_")
+]
+before = {k.__name__: len(k.signatures) for k in kernels}
+assert before and all(before.values()), before
+from deepfm.config import ModelConfig, TrainConfig
+from deepfm.model import DeepFM
+import torch
+for terms in (("linear",), ("linear", "pairwise"), ("linear", "pairwise", "deep")):
+    for rate in (0.0, 0.1):
+        model = ModelConfig(terms=terms, embedding_drop_rate=rate)
+        step = cpu_step.CpuStep(DeepFM((5, 4), model), TrainConfig(embedding_l2=0.1))
+        ids = torch.tensor([[0, 5], [1, 6]], dtype=torch.int32)
+        step(ids, torch.ones(2), 1, 0)
+        step.close()
+after = {k.__name__: len(k.signatures) for k in kernels}
+assert after == before, (before, after)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=300)
 
 
 def test_threads_end_with_the_step():

@@ -4,6 +4,7 @@ Each function takes what it works on (a job's payload, or the run) and a Context
 its result as JSON. The library is imported inside, so that a short job never loads torch.
 """
 
+import contextlib
 import dataclasses
 import os
 import sys
@@ -169,6 +170,10 @@ def warm_training(settings: Settings) -> None:
             TrainConfig(epochs=1, batch_size=16),
             out=folder / "run",
         )
+    with contextlib.suppress(ImportError):  # without numba the plain step trains
+        from deepfm.training.cpu_step import load_kernels
+
+        load_kernels()
 
 
 class _Listener:
