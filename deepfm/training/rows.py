@@ -9,10 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from deepfm.config import machine_memory
 from deepfm.data.dataset import Part
 from deepfm.errors import LimitError
 from deepfm.model import DeepFM
 from deepfm.terms import Terms
+from deepfm.training.order import Batch, FullOrder, gather, order_of
 from deepfm.training.step import mixed_seed
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ class Rows:
 
     On a GPU the part is resident there when it takes less than half of the free memory, and
     otherwise sent batch by batch, ahead of its use. On the CPU, batches are gathered from the
-    (memory-mapped) arrays.
+    (memory-mapped) arrays. How rows are mixed: see order.py; `order` says it in words.
     """
 
     def __init__(self, part: Part, device: torch.device) -> None:
@@ -39,10 +41,16 @@ class Rows:
         self.labels: NDArray[np.float32] = part.labels
         self._device = device
         self._resident = self._upload() if self._fits(device) else None
+        self._order = order_of(part, machine_memory())
         self._prefetcher: Prefetcher | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def order(self) -> str:
+        """How well the rows of an epoch are mixed, in words."""
+        return FullOrder.words if self._resident is not None else self._order.words
 
     def _fits(self, device: torch.device) -> bool:
         if device.type != "cuda":
@@ -54,30 +62,36 @@ class Rows:
         return upload(self.ids, self._device), upload(self.labels, self._device)
 
     def batches(
-        self, batch_size: int, seed: int, epoch: int, drop_last: bool
+        self, batch_size: int, seed: int, epoch: int, drop_last: bool, first: int = 0
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """One epoch in an order that is a pure function of (seed, epoch): a full permutation.
+        """One epoch from step number `first` on; its order is a pure function of (seed, epoch).
 
         ids int32[B, F] and labels float32[B] on the device. Rows that are resident on a GPU are
         permuted there, by its generator: in another order than on the CPU.
         """
-        rows = self.steps(batch_size, drop_last) * batch_size
+        steps, rows = self.steps(batch_size, drop_last), len(self)
+        cuts = [min(step * batch_size, rows) for step in range(first, steps + 1)]
+        if len(cuts) < 2:
+            return iter(())
+        seed_of_epoch = mixed_seed(seed, epoch)
         if self._resident is not None:
-            order = device_order(len(self), mixed_seed(seed, epoch), self._device)
-            return _resident_batches(*self._resident, order[:rows].split(batch_size))
-        order_on_host = np.random.default_rng(mixed_seed(seed, epoch)).permutation(len(self))
-        starts = range(0, rows, batch_size)
-        chunks = (order_on_host[start : start + batch_size] for start in starts)
+            order = device_order(rows, seed_of_epoch, self._device)
+            chunks = order[cuts[0] : cuts[-1]].split(batch_size)
+            return _resident_batches(*self._resident, chunks)
+        batches = self._order.batches(cuts, seed_of_epoch)
         if self._device.type == "cuda":
-            return self._prefetched(batch_size, chunks)
-        return map(self._take, chunks)
+            return self._prefetched(batch_size, batches)
+        return map(self._take, batches)
 
-    def _take(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        ids = torch.from_numpy(np.take(self.ids, rows, axis=0))
-        return ids, torch.from_numpy(np.take(self.labels, rows))
+    def _take(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        rows = sum(len(piece.rows) for piece in batch)
+        ids = torch.empty((rows, self.ids.shape[1]), dtype=torch.int32)
+        labels = torch.empty(rows)
+        gather(batch, ids.numpy(), labels.numpy())
+        return ids, labels
 
     def _prefetched(
-        self, batch_size: int, chunks: Iterator[NDArray[np.int64]]
+        self, batch_size: int, batches: Iterator[Batch]
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches that are gathered and copied while the device computes on those before."""
         from deepfm.training.cuda.prefetch import CudaCarrier, Prefetcher
@@ -86,19 +100,16 @@ class Rows:
             rows = min(batch_size, len(self))
             carrier = CudaCarrier(self._device)
             self._prefetcher = Prefetcher(carrier, rows, self.ids.shape[1])
-        return self._prefetcher.batches(partial(self.gather, chunk) for chunk in chunks)
-
-    def gather(self, rows: NDArray[np.int64], slot: "Slot") -> int:
-        """Rows by index into the head of a slot; returns how many."""
-        # With "raise", its default, numpy would gather into a buffer of its own first.
-        np.take(self.ids, rows, axis=0, out=slot.ids[: len(rows)], mode="clip")
-        np.take(self.labels, rows, out=slot.labels[: len(rows)], mode="clip")
-        return len(rows)
+        return self._prefetcher.batches(partial(_fill, batch) for batch in batches)
 
     def steps(self, batch_size: int, drop_last: bool) -> int:
         """Steps in one epoch; a part smaller than one batch still makes one step."""
         whole, rest = divmod(len(self), batch_size)
         return whole if whole and (drop_last or not rest) else whole + 1
+
+
+def _fill(batch: Batch, slot: "Slot") -> int:
+    return gather(batch, slot.ids, slot.labels)
 
 
 def upload(
@@ -155,9 +166,12 @@ def _score_eagerly(
     model: DeepFM, ids: NDArray[np.int32], device: torch.device
 ) -> NDArray[np.float32]:
     """float32[3, N], linear, pairwise and deep."""
-    blocks = np.array_split(ids, max(1, -(-len(ids) // EVALUATION_BLOCK)))
-    scored = [torch.stack(model.terms(torch.from_numpy(np.array(b)).to(device))) for b in blocks]
-    return torch.cat(scored, dim=1).cpu().numpy()
+    scored = torch.empty((3, len(ids)))
+    for start in range(0, len(ids), EVALUATION_BLOCK):
+        rows = slice(start, start + EVALUATION_BLOCK)
+        block = torch.from_numpy(np.array(ids[rows])).to(device)
+        scored[:, rows] = torch.stack(model.terms(block))
+    return scored.numpy()
 
 
 def choose_device(wanted: str) -> torch.device:

@@ -19,6 +19,7 @@ from deepfm.training import rows as rows_module
 from deepfm.training.cuda.capture import Outputs
 from deepfm.training.cuda.prefetch import SLOTS, CudaCarrier, Fill, Prefetcher, Slot
 from deepfm.training.cuda.scoring import LEAST_BLOCKS, BlockScorer, block_scorer
+from deepfm.training.order import Piece
 from deepfm.training.rows import EVALUATION_BLOCK, Rows, device_order, score, upload
 from deepfm.training.step import mixed_seed
 
@@ -134,7 +135,8 @@ def test_gathering_writes_the_rows_into_the_slot(tmp_path):
     part = part_of(100, tmp_path)
     slot = LateCarrier().slot(10, len(FIELD_DIMS))
     wanted = np.array([99, 0, 7, 7])
-    assert Rows(part, CPU).gather(wanted, slot) == 4
+    pieces = [Piece(part.ids, part.labels, wanted[:1]), Piece(part.ids, part.labels, wanted[1:])]
+    assert rows_module._fill(pieces, slot) == 4
     ids, labels = slot.head(4)
     np.testing.assert_array_equal(ids.numpy(), part.ids[wanted])
     np.testing.assert_array_equal(labels.numpy(), part.labels[wanted])
@@ -222,11 +224,12 @@ def test_an_epoch_on_the_gpu_holds_every_row_once(resident, tmp_path, monkeypatc
 @on_gpu
 def test_prefetched_batches_are_right_while_the_device_is_busy(tmp_path):
     part = part_of(200_000, tmp_path)
-    rows, busy = Rows(part, CPU), torch.randn(2_000, 2_000, device="cuda")
+    busy = torch.randn(2_000, 2_000, device="cuda")
     order = np.random.default_rng(0).permutation(200_000).reshape(-1, 4_000)
     prefetcher = Prefetcher(CudaCarrier(torch.device("cuda")), 4_000, len(FIELD_DIMS))
     kept = []
-    for ids, labels in prefetcher.batches(partial(rows.gather, chunk) for chunk in order):
+    pieces = ([Piece(part.ids, part.labels, chunk)] for chunk in order)
+    for ids, labels in prefetcher.batches(partial(rows_module._fill, batch) for batch in pieces):
         busy = (busy @ busy).clamp(-1, 1)
         kept.append((ids.clone(), labels.clone()))
     for chunk, (ids, labels) in zip(order, kept, strict=True):
