@@ -34,6 +34,7 @@ from deepfm.evaluation.figures import (
     auc_interval,
     calibrated_log_loss,
     log_loss,
+    metrics_of,
     platt,
 )
 from deepfm.evaluation.file_rows import (
@@ -44,7 +45,7 @@ from deepfm.evaluation.file_rows import (
 from deepfm.evaluation.prediction import predict_file
 from deepfm.evaluation.run_figures import Evaluation, evaluate, evaluate_scores, scores_of
 from deepfm.evaluation.slices import Slice, slices
-from deepfm.evaluation.tally import Tally, metrics_of
+from deepfm.evaluation.tally import Tally
 
 __all__ = [
     "BestThreshold",

@@ -49,14 +49,19 @@ class Counts:
 def checked(labels: NDArray[Any], scores: NDArray[Any]) -> tuple[NDArray[np.bool_], Float64s]:
     """Labels as bool[N] and scores as float64[N]; DataError unless both fit and N > 0."""
     clicked, scores = np.asarray(labels) > 0.5, np.asarray(scores, dtype=np.float64)
-    if clicked.shape != scores.shape or clicked.ndim != 1:
+    check_rows(clicked, scores)
+    return clicked, scores
+
+
+def check_rows(labels: NDArray[Any], scores: NDArray[Any]) -> None:
+    """DataError unless there is one of both for each of N > 0 rows."""
+    if labels.shape != scores.shape or labels.ndim != 1:
         raise DataError(
-            f"There are labels of shape {clicked.shape} for scores of shape {scores.shape}; "
+            f"There are labels of shape {labels.shape} for scores of shape {scores.shape}; "
             "each row needs one of both."
         )
-    if not len(clicked):
+    if not len(labels):
         raise DataError("There are no rows to evaluate. Choose a part or a file that has some.")
-    return clicked, scores
 
 
 def count(labels: NDArray[Any], scores: NDArray[Any]) -> Counts:

@@ -1,20 +1,35 @@
 """Labels and logits to single figures: loss, accuracy, AUC with interval, calibration."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepfm.errors import DataError
-from deepfm.evaluation.counting import Counts, Float64s, checked, count
+from deepfm.evaluation.counting import Counts, Float64s, check_rows
+from deepfm.events import Metrics
 from deepfm.intervals import NORMAL_95
 from deepfm.terms import sigmoid
+
+BLOCK: Final = 1 << 20
+"""Rows looked at together, so that millions of them take no more memory than their scores."""
+
+
+def metrics_of(labels: NDArray[Any], logits: NDArray[Any]) -> Metrics:
+    """Loss, accuracy at 0.5 and AUC of N rows; auc is None with one class or a diverged model."""
+    right = 0
+    for clicked, some in _blocks(labels, logits):
+        right += int(((some >= 0) == clicked).sum())
+    rows = len(labels)
+    return Metrics(log_loss(labels, logits), right / rows, auc(labels, logits), rows)
 
 
 def log_loss(labels: NDArray[Any], logits: NDArray[Any]) -> float:
     """Mean binary cross entropy in nats, from logits so that it is finite at any logit."""
-    return float(log_losses(*checked(labels, logits)).mean())
+    sums = (float(log_losses(*block).sum()) for block in _blocks(labels, logits))
+    return sum(sums) / len(labels)
 
 
 def log_losses(clicked: NDArray[np.bool_], logits: NDArray[Any]) -> Float64s:
@@ -24,15 +39,36 @@ def log_losses(clicked: NDArray[np.bool_], logits: NDArray[Any]) -> Float64s:
     return np.maximum(signed, 0.0) + np.log1p(np.exp(-np.abs(signed)))
 
 
+def _blocks(
+    labels: NDArray[Any], scores: NDArray[Any]
+) -> Iterator[tuple[NDArray[np.bool_], Float64s]]:
+    """Checked rows, some at a time."""
+    labels, scores = np.asarray(labels), np.asarray(scores)
+    check_rows(labels, scores)
+    for start in range(0, len(labels), BLOCK):
+        rows = slice(start, start + BLOCK)
+        yield labels[rows] > 0.5, np.asarray(scores[rows], dtype=np.float64)
+
+
 def auc(labels: NDArray[Any], scores: NDArray[Any]) -> float | None:
     """Share of pairs (clicked, not clicked) that the scores rank rightly; a tie counts half.
 
-    None where the rows have one class only, or a score is NaN.
+    None where the rows have one class only, or a score is NaN. Both classes are sorted apart, and
+    where the clicked rows fall among the others is found block by block: memory for one copy of
+    the scores.
     """
-    clicked, scores = checked(labels, scores)
-    if np.isnan(scores).any():
+    labels, scores = np.asarray(labels), np.asarray(scores)
+    check_rows(labels, scores)
+    is_clicked = labels > 0.5
+    clicked, others = np.sort(scores[is_clicked]), np.sort(scores[~is_clicked])
+    if not len(clicked) or not len(others) or np.isnan(clicked[-1]) or np.isnan(others[-1]):
         return None
-    return auc_of(count(clicked, scores))
+    twice_right = 0
+    for start in range(0, len(clicked), BLOCK):
+        some = clicked[start : start + BLOCK]
+        for side in ("left", "right"):
+            twice_right += int(np.searchsorted(others, some, side).sum())
+    return twice_right / (2 * len(clicked) * len(others))
 
 
 def auc_of(counts: Counts) -> float | None:
@@ -97,16 +133,37 @@ def platt(labels: NDArray[Any], logits: NDArray[Any]) -> Calibration:
     A ridge of 10⁻⁶ keeps it finite where the logits separate the classes; with one class only
     the logits stay as they are.
     """
-    clicked, logits = checked(labels, logits)
-    if not np.isfinite(logits).all():
-        raise DataError("The logits hold values that are not numbers: the training diverged.")
-    if clicked.all() or not clicked.any():
+    rows = clicks = 0
+    total = squares = 0.0
+    for clicked, some in _blocks(labels, logits):
+        if not np.isfinite(some).all():
+            raise DataError("The logits hold values that are not numbers: the training diverged.")
+        rows, clicks, total = rows + len(some), clicks + int(clicked.sum()), total + some.sum()
+    if clicks in (0, rows):
         return Calibration(1.0, 0.0)
-    spread = float(logits.std()) or 1.0
-    centre = float(logits.mean())
-    design = np.column_stack([(logits - centre) / spread, np.ones_like(logits)])
-    slope, intercept = _logistic_regression(design, clicked.astype(np.float64))
-    return Calibration(float(slope) / spread, float(intercept - slope * centre / spread))
+    centre = float(total) / rows
+    for _, some in _blocks(labels, logits):
+        squares += float(((some - centre) ** 2).sum())
+    standard = _Standardised(labels, logits, centre, np.sqrt(squares / rows) or 1.0)
+    slope, intercept = _logistic_regression(standard)
+    slope = slope / standard.spread
+    return Calibration(float(slope), float(intercept - slope * centre))
+
+
+@dataclass(frozen=True)
+class _Standardised:
+    """N labels and logits, less their mean and over their spread, block by block."""
+
+    labels: NDArray[Any]
+    logits: NDArray[Any]
+    centre: float
+    spread: float
+
+    def blocks(self) -> Iterator[tuple[NDArray[np.bool_], Float64s]]:
+        """bool[n], and the design float64[n, 2] of a logistic regression."""
+        for clicked, logits in _blocks(self.labels, self.logits):
+            standard = (logits - self.centre) / self.spread
+            yield clicked, np.column_stack([standard, np.ones_like(standard)])
 
 
 def calibrated_log_loss(
@@ -119,20 +176,23 @@ def calibrated_log_loss(
     return log_loss(labels, platt(fit_labels, fit_logits)(logits))
 
 
-def _logistic_regression(design: Float64s, labels: Float64s, ridge: float = 1e-6) -> Float64s:
-    """Coefficients float64[D] of design float64[N, D] by Newton steps, halved where they fail."""
+def _logistic_regression(rows: _Standardised, ridge: float = 1e-6) -> Float64s:
+    """Slope and intercept, float64[2], by Newton steps, halved where they fail."""
 
     def objective(coefficients: Float64s) -> float:
+        losses = (log_losses(clicked, design @ coefficients) for clicked, design in rows.blocks())
         penalty = ridge / 2 * float(coefficients @ coefficients)
-        return len(labels) * log_loss(labels, design @ coefficients) + penalty
+        return sum(float(each.sum()) for each in losses) + penalty
 
-    coefficients = np.zeros(design.shape[1])
+    coefficients = np.zeros(2)
     reached = objective(coefficients)
     for _ in range(100):
-        probability = sigmoid(design @ coefficients)
-        gradient = design.T @ (probability - labels) + ridge * coefficients
-        curvature = design.T @ (design * (probability * (1 - probability))[:, None])
-        step = -np.linalg.solve(curvature + ridge * np.eye(len(coefficients)), gradient)
+        gradient, curvature = ridge * coefficients, ridge * np.eye(2)
+        for clicked, design in rows.blocks():
+            probability = sigmoid(design @ coefficients)
+            gradient = gradient + design.T @ (probability - clicked)
+            curvature += design.T @ (design * (probability * (1 - probability))[:, None])
+        step = -np.linalg.solve(curvature, gradient)
         while np.abs(step).max() > 1e-9 and objective(coefficients + step) > reached:
             step = step / 2
         coefficients, before = coefficients + step, reached

@@ -18,9 +18,9 @@ from deepfm.evaluation.figures import (
     average_precision_of,
     base_rate_log_loss,
     calibrated_log_loss,
+    metrics_of,
 )
 from deepfm.evaluation.file_rows import scores_of_file
-from deepfm.evaluation.tally import metrics_of
 from deepfm.terms import Terms
 from deepfm.trained import Scores, TrainedModel
 

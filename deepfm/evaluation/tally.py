@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepfm.errors import DataError
-from deepfm.evaluation.counting import Counts, checked, count
+from deepfm.evaluation.counting import Counts
 from deepfm.evaluation.figures import auc, auc_of, log_losses
 from deepfm.events import Metrics
 
@@ -87,7 +87,13 @@ class Tally:
     @property
     def auc(self) -> float | None:
         """None where the rows have one class only, or a logit is NaN."""
-        return None if self._nans else auc_of(self._counts())
+        if self._nans or not self.rows:
+            return None
+        if self._bins is None:
+            return auc(np.concatenate(self._clicked), np.concatenate(self._logits))
+        falling = self._bins[:, ::-1]
+        edges = np.linspace(-HIGHEST, HIGHEST, BINS + 1)[:-1]
+        return auc_of(Counts(edges[::-1], np.cumsum(falling[1]), np.cumsum(falling[0])))
 
     @property
     def auc_error(self) -> float:
@@ -96,13 +102,6 @@ class Tally:
             return 0.0
         pairs = float(self._bins[0].sum()) * float(self._bins[1].sum())
         return float(self._bins[0] @ self._bins[1].astype(np.float64)) / (2 * pairs)
-
-    def _counts(self) -> Counts:
-        if self._bins is None:
-            return count(np.concatenate(self._clicked), np.concatenate(self._logits))
-        falling = self._bins[:, ::-1]
-        edges = np.linspace(-HIGHEST, HIGHEST, BINS + 1)[:-1]
-        return Counts(edges[::-1], np.cumsum(falling[1]), np.cumsum(falling[0]))
 
     def state(self) -> dict[str, NDArray[Any]]:
         """All of it as arrays, at most 20 MB, from which `of_state` goes on to the same figures."""
@@ -132,21 +131,3 @@ def bins_of(logits: NDArray[np.float32]) -> NDArray[np.int32]:
     scaled += np.float32(BINS // 2)
     np.nan_to_num(scaled, copy=False, nan=0.0)
     return np.clip(scaled, 0, BINS - 1).astype(np.int32)
-
-
-def metrics_of(labels: NDArray[Any], logits: NDArray[Any]) -> Metrics:
-    """Loss, accuracy at 0.5 and AUC of N rows; auc is None with one class or a diverged model.
-
-    The AUC of more than EXACT_ROWS rows has the small error that `Tally` states.
-    """
-    if np.ndim(logits) == 1 and np.shape(labels) == np.shape(logits) and len(logits) > EXACT_ROWS:
-        tally = Tally(EXACT_ROWS)
-        tally.add(labels, logits)
-        return tally.metrics
-    clicked, logits = checked(labels, logits)
-    return Metrics(
-        loss=float(log_losses(clicked, logits).mean()),
-        accuracy=float(np.mean((logits >= 0) == clicked)),
-        auc=auc(clicked, logits),
-        rows=len(logits),
-    )

@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from deepfm import evaluation
 from deepfm.errors import DataError
+from deepfm.evaluation import figures as figures_module
 from deepfm.evaluation.figures import NORMAL_95, auc_of, average_precision_of
 from deepfm.intervals import wilson_interval
 from deepfm.terms import Terms, sigmoid
@@ -408,6 +409,24 @@ def test_a_constant_moved_between_branches_changes_no_branch_figure() -> None:
     alone = mean.logit + terms.deep - mean.deep
     assert first["deep"].log_loss == pytest.approx(evaluation.log_loss(labels, alone))
     assert first["deep"].auc == evaluation.auc(labels, terms.deep)
+
+
+@each_case
+def test_auc_is_that_of_the_counts(labels: NDArray[Any], logits: NDArray[Any]) -> None:
+    assert evaluation.auc(labels, logits) == auc_of(evaluation.count(labels, logits))
+
+
+@pytest.mark.parametrize("block", [1, 7, 50])
+def test_figures_do_not_depend_on_the_blocks(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels, logits = CASES["many ties"]
+    metrics, calibration = evaluation.metrics_of(labels, logits), evaluation.platt(labels, logits)
+    monkeypatch.setattr(figures_module, "BLOCK", block)
+    again = evaluation.metrics_of(labels, logits)
+    assert (again.auc, again.accuracy, again.rows) == (metrics.auc, metrics.accuracy, metrics.rows)
+    assert again.loss == pytest.approx(metrics.loss, rel=1e-12)
+    fitted = evaluation.platt(labels, logits)
+    assert fitted.slope == pytest.approx(calibration.slope, rel=1e-9)
+    assert fitted.intercept == pytest.approx(calibration.intercept, rel=1e-9)
 
 
 def test_counts_of_a_large_part_do_not_overflow() -> None:

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from deepfm import evaluation
 from deepfm.errors import DataError
-from deepfm.evaluation import tally as tally_module
 from deepfm.evaluation.tally import BINS, HIGHEST, Tally, bins_of
 from deepfm.terms import sigmoid
 
@@ -116,17 +115,6 @@ def test_the_state_stays_small() -> None:
     assert sum(array.nbytes for array in exact.values()) < 5 * 50_000 + 100
     assert len(counted["logits"]) == 0
     assert sum(array.nbytes for array in counted.values()) < 2 * 8 * BINS + 100
-
-
-def test_figures_of_very_many_rows_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    labels, logits = drawn(3_000)
-    exact = evaluation.metrics_of(labels, logits)
-    monkeypatch.setattr(tally_module, "EXACT_ROWS", 1_000)
-    monkeypatch.setattr(tally_module, "BLOCK", 700)
-    counted = evaluation.metrics_of(labels, logits)
-    assert counted.rows == 3_000 and counted.accuracy == exact.accuracy
-    assert counted.loss == pytest.approx(exact.loss)
-    assert counted.auc == pytest.approx(exact.auc, abs=1e-4)
 
 
 def test_the_input_is_left_untouched() -> None:
