@@ -23,6 +23,8 @@ from deepfm.progress import ProgressLine
 if TYPE_CHECKING:
     from deepfm.data.dataset import Dataset
     from deepfm.data.schema import Schema
+    from deepfm.runs.store import Store
+    from deepfm.sweeps import DataSource
 
 MISTAKE = 2
 """Exit code of a mistake that one line on stderr explains."""
@@ -134,6 +136,44 @@ def submit_verb(given: argparse.Namespace) -> dict[str, Any]:
     return {"run": run}
 
 
+def sweep_verb(given: argparse.Namespace) -> dict[str, Any]:
+    """Queue several values of some settings as one group, and follow it to its end."""
+    from deepfm import sweeps
+    from deepfm.runs.store import Store
+    from deepfm.runs.worker import ensure_worker
+
+    model, train = _configs(given)
+    dataset = _dataset(given)
+    home = Settings.from_environment().home_folder
+    axes = sweeps.axes_of(
+        given.set, given.study or "", dataset.summary().parts["train"].rows, model
+    )
+    with Store.open(home) as store, ProgressLine() as line:
+        sweep = sweeps.sweep_of(
+            axes,
+            _source(given, dataset, store),
+            dataset.prepare,
+            model,
+            train,
+            seeds=given.seeds,
+            sampler=given.sampler,
+            trials=given.trials,
+            objective=given.objective,
+            study=given.study or "",
+            name=given.name or "",
+        )
+        group = sweeps.begin(store, sweep, on_event=line.show)
+        ensure_worker(home)
+        if given.detach:
+            return {"sweep": group, "runs": len(store.group(group).runs)}
+        try:
+            results = sweeps.follow(store, group, line.show, lambda: ensure_worker(home))
+        except KeyboardInterrupt:
+            print("\nThe sweep goes on without this command.", file=sys.stderr)
+            raise
+    return sweeps.to_json(results, group)
+
+
 def runs_verb(given: argparse.Namespace) -> list[dict[str, Any]]:
     """All runs of this installation, newest first."""
     from deepfm.runs.store import Store
@@ -241,6 +281,23 @@ def _prepare(given: argparse.Namespace, path: Path, out: Path | None) -> "Datase
         )
 
 
+def _source(given: argparse.Namespace, dataset: "Dataset", store: "Store") -> "DataSource":
+    """Where a dataset came from: the file that was given, else the job that prepared it."""
+    from deepfm.data.catalog import is_d2l_zip
+    from deepfm.sweeps import DataSource, source_of
+
+    path = Path(given.dataset).resolve()
+    if path.is_dir():
+        return source_of(dataset, store.jobs(), store.home)
+    place = (str(dataset.folder), dataset.name, dataset.fingerprint)
+    if is_d2l_zip(path):
+        return DataSource(*place, "d2l", {"archive": str(path)})
+    test = {"test": str(Path(given.test).resolve())} if given.test else {}
+    return DataSource(
+        *place, "files", {"train": str(path), **test, "schema": dataset.schema.to_dict()}
+    )
+
+
 def _read_schema(path: Path) -> "Schema":
     from deepfm.data.schema import Schema
 
@@ -294,6 +351,9 @@ def _parser() -> argparse.ArgumentParser:
     verb = add("submit", submit_verb)
     _add_train_flags(verb)
     verb.add_argument("--name", help="the run's name")
+    verb = add("sweep", sweep_verb)
+    _add_train_flags(verb)
+    _add_sweep_flags(verb)
     add("runs", runs_verb)
     add("stop", stop_verb).add_argument("run", metavar="RUN")
     verb = add("worker", worker_verb)
@@ -327,6 +387,26 @@ def _add_train_flags(verb: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the network has an embedding table of its own",
     )
+
+
+def _add_sweep_flags(verb: argparse.ArgumentParser) -> None:
+    from deepfm.sweeps import OBJECTIVES, SAMPLERS, STUDIES
+
+    verb.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SETTING=VALUES",
+        help="values to try: num_factors=4,8,16 or mlp_dims=30,20,10;64,32; a range for random "
+        "and tpe: learning_rate=0.001..0.1. May be given several times",
+    )
+    verb.add_argument("--study", choices=list(STUDIES), help="a ready-made sweep")
+    verb.add_argument("--sampler", choices=SAMPLERS, default="grid", help="grid tries all")
+    verb.add_argument("--trials", type=int, default=0, help="configurations of random and tpe")
+    verb.add_argument("--seeds", type=int, default=3, help="runs of each configuration")
+    verb.add_argument("--objective", choices=OBJECTIVES, default="auc", help="of validation rows")
+    verb.add_argument("--name", help="the sweep's name")
+    verb.add_argument("--detach", action="store_true", help="queue it and return at once")
 
 
 def _add_setting(

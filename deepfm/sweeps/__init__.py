@@ -7,10 +7,12 @@
     record.py        what the store keeps of a sweep beside its runs
     starting.py      begin, advance, stop
     results.py       runs to configurations, best first, with their spread over seeds
+    command.py       what is typed on the command line, and following a sweep there
 
 Importing this loads neither torch nor streamlit nor optuna.
 """
 
+from deepfm.sweeps.command import axes_of, follow, sweep_name, sweep_of
 from deepfm.sweeps.description import (
     MOST_RUNS,
     OBJECTIVES,
@@ -64,10 +66,12 @@ __all__ = [
     "Sweep",
     "Verdict",
     "advance",
+    "axes_of",
     "axis_label",
     "begin",
     "check_data",
     "final_figures",
+    "follow",
     "format_axis",
     "needs_preparing",
     "parse_axis",
@@ -77,6 +81,8 @@ __all__ = [
     "results_of",
     "source_of",
     "stop",
+    "sweep_name",
+    "sweep_of",
     "swept_setting",
     "swept_settings",
     "to_json",
