@@ -122,7 +122,8 @@ def set_up_log(home: Path) -> None:
 
 def _prepare_process(spec: ChildSpec) -> None:
     set_up_log(spec.home)
-    faulthandler.enable(sys.__stderr__ or sys.stderr)
+    _errors_to_log(spec.home)
+    faulthandler.enable(2)
     # Ctrl-C reaches the whole group; it is the worker that tells its children what to do.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["DEEPFM_HOME"] = str(spec.home)
@@ -134,6 +135,12 @@ def _prepare_process(spec: ChildSpec) -> None:
         os.nice(NICENESS[spec.lane])
         if spec.lane == "short":
             _limit_memory(spec.settings.max_job_memory_mb)
+
+
+def _errors_to_log(home: Path) -> None:
+    """What a crash says goes to the log too, where the words of a run that died send people."""
+    with log_file(home).open("ab") as log:
+        os.dup2(log.fileno(), 2)
 
 
 def _limit_memory(megabytes: int) -> None:
