@@ -22,11 +22,19 @@ from deepfm.data.reader import ROW
 from deepfm.errors import RunError
 from deepfm.events import Event, Finished, to_json
 from deepfm.model import DeepFM
-from deepfm.terms import Terms
+from deepfm.terms import TERM_NAMES, Terms
 
 VERSION = 1
 MAX_IMPRESSIONS = 100_000
 """Rows of each part whose raw values go with the run."""
+_ROWS_IN_GROUP = 1 << 20
+_SCORES = pa.schema(
+    [
+        ("part", pa.string()),
+        ("row", pa.int64()),
+        *((name, pa.float32()) for name in (*TERM_NAMES, "label", "truth")),
+    ]
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,13 +127,15 @@ def _write_json(path: Path, values: dict[str, Any]) -> None:
 
 def _write_scores(folder: Path, dataset: Dataset, scored: Sequence[ScoredPart]) -> None:
     """scores.parquet of all rows; impressions.parquet and impression_ids.npy of the first ones."""
-    tables, impressions, ids = [], [], []
+    impressions, ids = [], []
     for each in scored:
-        tables.append(_scores_table(each))
         count = min(len(each.terms), MAX_IMPRESSIONS)
         impressions.append(_impressions_table(dataset, each.part, count))
         ids.append(np.array(each.part.ids[:count]))
-    pq.write_table(pa.concat_tables(tables), folder / "scores.parquet", write_page_checksum=True)
+    with pq.ParquetWriter(folder / "scores.parquet", _SCORES, write_page_checksum=True) as file:
+        for each in scored:
+            for start in range(0, len(each.terms), _ROWS_IN_GROUP):
+                file.write_table(_scores_table(each, start))
     pq.write_table(
         pa.concat_tables(impressions, promote_options="permissive"),
         folder / "impressions.parquet",
@@ -134,21 +144,19 @@ def _write_scores(folder: Path, dataset: Dataset, scored: Sequence[ScoredPart]) 
     np.save(folder / "impression_ids.npy", np.concatenate(ids))
 
 
-def _scores_table(scored: ScoredPart) -> pa.Table:
-    part, rows = scored.part, len(scored.terms)
-    truth = part.truth
-    return pa.table(
-        {
-            "part": pa.array([part.name] * rows, pa.string()),
-            "row": pa.array(np.arange(rows), pa.int64()),
-            **{
-                name: pa.array(np.asarray(term, dtype=np.float32))
-                for name, term in zip(("linear", "pairwise", "deep"), scored.terms, strict=True)
-            },
-            "label": pa.array(np.array(part.labels[:rows])),
-            "truth": pa.nulls(rows, pa.float32()) if truth is None else pa.array(truth[:rows]),
-        }
-    )
+def _scores_table(scored: ScoredPart, start: int) -> pa.Table:
+    """The rows from `start` on, at most _ROWS_IN_GROUP of them."""
+    rows = slice(start, min(start + _ROWS_IN_GROUP, len(scored.terms)))
+    count, truth = rows.stop - rows.start, scored.part.truth
+    terms = (np.asarray(term[rows], dtype=np.float32) for term in scored.terms)
+    columns = [
+        pa.repeat(scored.part.name, count),
+        pa.array(np.arange(rows.start, rows.stop), pa.int64()),
+        *map(pa.array, terms),
+        pa.array(np.array(scored.part.labels[rows])),
+        pa.nulls(count, pa.float32()) if truth is None else pa.array(np.array(truth[rows])),
+    ]
+    return pa.table(columns, schema=_SCORES)
 
 
 def _impressions_table(dataset: Dataset, part: Part, count: int) -> pa.Table:
