@@ -5,6 +5,7 @@ DeepFMError
 ├── DataError        a file that cannot be read as click data
 │   └── SchemaError  a file that can be read, but not with these columns, roles or labels
 ├── RunError         a run folder or a run that is missing, damaged or foreign
+│   └── Interrupted  a training that could not come to its end; its checkpoint can be resumed
 ├── StoreError       the run store refuses: unknown run, transition not allowed, damaged file
 │   └── StoreBusy    it is locked by another process or its disk is full; may work later
 ├── DownloadError    a set that could not be fetched or does not have its checksum
@@ -31,6 +32,10 @@ class SchemaError(DataError):
 
 class RunError(DeepFMError):
     """A run folder or a run that is missing, damaged or foreign."""
+
+
+class Interrupted(RunError):
+    """A training that could not come to its end, for a reason that may pass: resume it then."""
 
 
 class StoreError(DeepFMError):

@@ -2,10 +2,8 @@
 
 import dataclasses
 import json
-import platform
 import shutil
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +21,12 @@ from deepfm.errors import RunError
 from deepfm.events import Event, Finished, to_json
 from deepfm.model import DeepFM
 from deepfm.terms import TERM_NAMES, Terms
+from deepfm.versions import versions
+from deepfm.training.checkpoint import FILES as CHECKPOINT
+from deepfm.training.checkpoint import TENSORS
 
 VERSION = 1
+RESULT = "result.json"
 MAX_IMPRESSIONS = 100_000
 """Rows of each part whose raw values go with the run."""
 _ROWS_IN_GROUP = 1 << 20
@@ -58,14 +60,19 @@ def write_run_folder(
     events: Sequence[Event],
     result: Finished,
     device: str,
+    again: bool = False,
 ) -> None:
-    """Write the folder aside and rename it into place; an existing empty folder is replaced."""
-    check_free(folder)
+    """Write the folder aside and rename it into place; an existing empty folder is replaced.
+
+    again   the folder may hold this run's earlier end, from which it was resumed
+    """
+    if not again:
+        check_free(folder, besides=CHECKPOINT)
     aside = folder.with_name(folder.name + ".writing")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     _write_json(aside / "config.json", _config(dataset, model_config, train_config, pinned, result))
-    _write_json(aside / "result.json", dataclasses.asdict(result))
+    _write_json(aside / RESULT, dataclasses.asdict(result))
     _write_json(aside / "environment.json", _environment(device, train_config.seed))
     for name in ("schema.json", "vocabulary.parquet"):
         shutil.copyfile(dataset.folder / name, aside / name)
@@ -74,15 +81,37 @@ def write_run_folder(
     _write_scores(aside, dataset, scored)
     lines = (to_json(event) + "\n" for event in events)
     (aside / "metrics.jsonl").write_text("".join(lines), encoding="utf-8")
-    if folder.exists():
-        folder.rmdir()
-    aside.rename(folder)
+    _put_in_place(aside, folder)
 
 
-def check_free(folder: Path) -> None:
-    """RunError if the folder holds anything: a run is never overwritten."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunError(f"{folder} is not empty. Give --out a new folder; runs are never replaced.")
+def _put_in_place(aside: Path, folder: Path) -> None:
+    """Rename the folder; where there is a checkpoint beside which it must stand, file by file.
+
+    result.json goes first and comes last: a folder without it is not taken for a whole one.
+    """
+    if not folder.exists() or not any(folder.iterdir()):
+        shutil.rmtree(folder, ignore_errors=True)
+        aside.rename(folder)
+        return
+    (folder / RESULT).unlink(missing_ok=True)
+    for path in sorted(aside.iterdir(), key=lambda each: each.name == RESULT):
+        path.replace(folder / path.name)
+    aside.rmdir()
+
+
+def check_free(folder: Path, besides: Sequence[str] = ()) -> None:
+    """RunError if the folder holds anything else: a run is never overwritten."""
+    if not folder.exists():
+        return
+    held = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name}
+    if not held - set(besides):
+        return
+    if TENSORS in held:
+        raise RunError(
+            f"{folder} holds a training that was interrupted or stopped. Go on with it by "
+            f"python -m deepfm resume {folder}, or give --out a new folder."
+        )
+    raise RunError(f"{folder} is not empty. Give --out a new folder; runs are never replaced.")
 
 
 def _config(
@@ -103,22 +132,12 @@ def _config(
 
 
 def _environment(device: str, seed: int) -> dict[str, Any]:
-    packages = ("deepfm-lab", "torch", "numpy", "pyarrow", "scikit-learn")
     return {
-        "python": platform.python_version(),
-        "packages": {name: found for name in packages if (found := _version(name))},
-        "platform": platform.platform(),
+        **versions(),
         "device": device,
         "threads": torch.get_num_threads(),
         "seed": seed,
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import dataclasses
 import math
 import secrets
 import time
@@ -12,29 +13,49 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from deepfm import evaluation
 from deepfm.config import ModelConfig, Settings, TrainConfig, parameter_count
-from deepfm.data.dataset import Dataset, Part
-from deepfm.errors import RunError
-from deepfm.events import BranchAucs, Epoch, Event, Finished, Metrics, Progress, Started
+from deepfm.data.dataset import Dataset, Part, open_dataset
+from deepfm.errors import Interrupted, RunError
+from deepfm.events import (
+    BranchAucs,
+    Epoch,
+    Event,
+    Finished,
+    Metrics,
+    Notice,
+    Progress,
+    Resumed,
+    Started,
+)
 from deepfm.model import DeepFM
 from deepfm.terms import Terms
+from deepfm.training.checkpoint import (
+    Checkpoint,
+    Keeper,
+    Position,
+    Subject,
+    Times,
+    check_fit,
+    check_subject,
+    drop_checkpoint,
+    figures_of,
+    read_checkpoint,
+)
+from deepfm.training.figures import best_possible_auc, final_figures
 from deepfm.training.folder import ScoredPart, check_free, write_run_folder
 from deepfm.training.memory import check_memory, memory_errors_in_words
-from deepfm.training.notices import branch_notices, curve_notice
+from deepfm.training.notices import branch_notices, curve_notice, moved_notice
 from deepfm.training.report import (
-    SAMPLE_ROWS,
     Observer,
     RunningFigures,
     Stopwatch,
     encode_pinned,
 )
 from deepfm.training.rows import Rows, choose_device, device_name, score
+from deepfm.training.samples import REFERENCE_ROWS, draw_reference, validation_sample
 from deepfm.training.step import Step, choose_step, mixed_seed
-
-REFERENCE_ROWS = 1_000
 
 
 @dataclass(frozen=True)
@@ -63,17 +84,59 @@ def train(
     should_stop  asked after every step; True ends the training, and what was learned is kept
 
     With validation rows the best epoch's weights are kept (`monitor` says by what), else the
-    last ones. Raises LimitError where the model does not fit in memory, RunError where the
-    training diverges or the folder is taken.
+    last ones. Every 10 s and when it is stopped, a checkpoint is kept in the folder, from which
+    `resume` goes on. Raises LimitError where the model does not fit in memory, RunError where the
+    training diverges or the folder is taken, Interrupted where the folder cannot be written.
     """
-    model_config, train_config = model or ModelConfig(), train or TrainConfig()
     folder = Path(out) if out is not None else _new_folder()
     check_free(folder)
+    subject = Subject(
+        model or ModelConfig(),
+        train or TrainConfig(),
+        dataset.name,
+        dataset.fingerprint,
+        str(dataset.folder.resolve()),
+        tuple(pinned),
+    )
     with memory_errors_in_words():
-        session = _Session(dataset, model_config, train_config, pinned, on_event, should_stop)
+        session = _Session(dataset, subject, folder, on_event, should_stop)
         with contextlib.closing(session.step):
             session.run()
-        return session.save(folder)
+        return session.save()
+
+
+def resume(
+    folder: Path | str,
+    dataset: Dataset | None = None,
+    *,
+    model: ModelConfig | None = None,
+    train: TrainConfig | None = None,
+    attempt: int | None = None,
+    on_event: Callable[[Event], None] = lambda event: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Run:
+    """Go on with a training that was interrupted or stopped, from the checkpoint in its folder.
+
+    dataset       what it is trained on; by default where it was
+    model, train  where given, the settings that the checkpoint must have been written with
+    attempt       2 for the first time; by default the checkpoint's, and one more
+
+    On the same machine, by the same step and with as many threads, it goes on as if it had never
+    been interrupted: curves, weights and figures are the same to the last digit (on the CPU).
+    Raises RunError where there is no checkpoint, or one that is damaged or of something else; and
+    what `train` raises.
+    """
+    folder = Path(folder)
+    checkpoint = read_checkpoint(folder)
+    dataset = dataset or open_dataset(Path(checkpoint.subject.dataset_folder))
+    check_subject(checkpoint.subject, dataset, model, train)
+    subject = dataclasses.replace(checkpoint.subject, dataset_folder=str(dataset.folder.resolve()))
+    with memory_errors_in_words():
+        session = _Session(dataset, subject, folder, on_event, should_stop)
+        with contextlib.closing(session.step):
+            session.go_on(checkpoint, attempt or checkpoint.attempt + 1)
+            session.run()
+        return session.save()
 
 
 def _new_folder() -> Path:
@@ -87,31 +150,33 @@ class _Session:
     def __init__(
         self,
         dataset: Dataset,
-        model_config: ModelConfig,
-        config: TrainConfig,
-        pinned: Sequence[Mapping[str, str | None]],
+        subject: Subject,
+        folder: Path,
         on_event: Callable[[Event], None],
         should_stop: Callable[[], bool],
     ) -> None:
         self.dataset = dataset
-        self.model_config = model_config
-        self.config = config
-        self.pinned = pinned
+        self.subject = subject
+        self.config = config = subject.train
+        self.folder = folder
         self.should_stop = should_stop
         self.events: list[Event] = []
         self._on_event = on_event
         self.device = choose_device(config.device)
-        check_memory(dataset, model_config, self.device)
+        check_memory(dataset, subject.model, self.device)
         torch.manual_seed(mixed_seed(config.seed, 0))
         field_dims = dataset.vocabulary.field_dims
         sparse = config.optimizer == "lazy-adam"
-        self.model = DeepFM(field_dims, model_config, sparse=sparse).to(self.device)
+        self.model = DeepFM(field_dims, subject.model, sparse=sparse).to(self.device)
         self.step: Step
         self.step, self.step_name = choose_step(self.model, config)
         self.rows = Rows(dataset.parts["train"], self.device)
         self.reference = draw_reference(dataset.parts["train"].ids)
         self.watch = Stopwatch(self.device)
         self.observer = self._observer()
+        self.keeper = Keeper(folder, self.observer.tell)
+        self.attempt = 1
+        self.under_way: tuple[int, RunningFigures] | None = None
         self.epochs: list[Epoch] = []
         self.best: dict[str, Any] | None = None
         self.stopped = False
@@ -127,62 +192,110 @@ class _Session:
             self.model,
             self.device,
             self.reference,
-            encode_pinned(self.pinned, encode, len(self.dataset.fields)),
-            _sample(self.dataset.parts.get("validation")),
+            encode_pinned(self.subject.pinned, encode, len(self.dataset.fields)),
+            validation_sample(self.dataset.parts.get("validation")),
             self.report,
             self.step.settle,
         )
 
+    def go_on(self, checkpoint: Checkpoint, attempt: int) -> None:
+        """Be where the checkpoint is; RunError where it does not fit."""
+        check_fit(checkpoint, self.model, self.steps)
+        position, times = checkpoint.position, checkpoint.times
+        self.model.load_state_dict(dict(checkpoint.weights))
+        self.step.load_state(checkpoint.adam)
+        self.best = None if checkpoint.best is None else dict(checkpoint.best)
+        self.under_way = position.step, figures_of(checkpoint)
+        self.epochs = checkpoint.epochs
+        self.events = list(checkpoint.events)
+        self.attempt = attempt
+        told = {event.kind for event in self.events if isinstance(event, Notice)}
+        self.observer.go_on(times.seconds, told)
+        self.watch.go_on(times.rows, times.batching, times.stepping)
+        self.keeper.resumed(checkpoint)
+        self.report(Resumed(attempt, position.epochs, times.seconds))
+
     def run(self) -> None:
-        """All epochs, unless stopped, out of patience or diverged."""
-        self.report(self._started())
-        for epoch in range(1, self.config.epochs + 1):
-            self.run_epoch(epoch)
-            if self._is_last(epoch, self.epochs[-1].best):
-                break
+        """All epochs that are left, unless stopped, out of patience or diverged."""
+        before = [event for event in self.events if isinstance(event, Started)]
+        started = self._started()
+        self.report(started)
+        if before and (notice := moved_notice(before[-1], started)):
+            self.observer.tell(notice.kind, notice.text)
+        while not (self.epochs and self._is_last(self.epochs[-1].epoch, self.epochs[-1].best)):
+            self.run_epoch(len(self.epochs) + 1)
         if self.best is not None:
             self.model.load_state_dict(self.best)
+
+    @property
+    def steps(self) -> int:
+        """Of one epoch."""
+        return self.rows.steps(self.config.batch_size, self.config.drop_last)
 
     def _started(self) -> Started:
         parts = self.dataset.parts
         config = self.config
         count = parameter_count(
-            self.dataset.vocabulary.num_features, len(self.dataset.fields), self.model_config
+            self.dataset.vocabulary.num_features, len(self.dataset.fields), self.subject.model
         )
         return Started(
-            model=self.model_config.name,
+            model=self.subject.model.name,
             train_rows=len(parts["train"].labels),
             validation_rows=len(parts["validation"].labels) if "validation" in parts else 0,
             test_rows=len(parts["test"].labels) if "test" in parts else 0,
-            steps_per_epoch=self.rows.steps(config.batch_size, config.drop_last),
+            steps_per_epoch=self.steps,
             epochs=config.epochs,
             parameters=count,
             device=device_name(self.device),
             step=self.step_name,
-            best_possible_auc=_best_possible_auc(self.dataset),
+            best_possible_auc=best_possible_auc(self.dataset),
         )
 
     def run_epoch(self, epoch: int) -> None:
         """All steps of one epoch, points on the way, an Epoch event at its end."""
-        config, watch, figures = self.config, self.watch, RunningFigures()
-        steps = self.rows.steps(config.batch_size, config.drop_last)
+        config, watch, steps = self.config, self.watch, self.steps
+        first, figures = self.under_way or (0, RunningFigures())
+        self.under_way = None
         self.model.train()
         watch.start()
-        batches = self.rows.batches(config.batch_size, config.seed, epoch, config.drop_last)
-        for index, (ids, labels) in enumerate(batches):
+        batches = self.rows.batches(config.batch_size, config.seed, epoch, config.drop_last, first)
+        for done, (ids, labels) in enumerate(batches, first + 1):
             watch.batched()
-            result = self.step(ids, labels, epoch, index)
+            result = self.step(ids, labels, epoch, done - 1)
             watch.stepped(len(labels))
             figures.add(result.loss, result.logits, labels)
-            if self.observer.point_is_due() and index + 1 < steps:
+            if self.observer.point_is_due() and done < steps:
                 watch.settle()
-                self.observer.report_point(epoch - 1 + (index + 1) / steps, figures, watch)
-            if self.should_stop():
-                self.stopped = True
+                self.observer.report_point(epoch - 1 + done / steps, figures, watch)
+            self.stopped = self.should_stop()
+            if done < steps:
+                self._keep_if_due(epoch, done, figures)
+            if self.stopped:
                 break
             watch.start()
         watch.settle()
         self._end_epoch(epoch, figures)
+        if done == steps:
+            self._keep_if_due(epoch + 1, 0, RunningFigures())
+
+    def _keep_if_due(self, epoch: int, done: int, figures: RunningFigures) -> None:
+        """A checkpoint after so many steps of an epoch, where it is time for one or for a stop."""
+        if not (self.stopped or self.keeper.due()):
+            return
+        self.watch.settle()
+        self.keeper.keep(
+            Checkpoint(
+                self.subject,
+                self.attempt,
+                Position(epoch, done, self.steps),
+                Times(self.observer.seconds, *self.watch.times),
+                self.model.state_dict(),
+                self.best,
+                self.step.state(),
+                {name: torch.from_numpy(array) for name, array in figures.state().items()},
+                self.events,
+            )
+        )
 
     def _end_epoch(self, epoch: int, figures: RunningFigures) -> None:
         train = figures.metrics()
@@ -256,7 +369,7 @@ class _Session:
         best_before = max((each.epoch for each in self.epochs if each.best), default=0)
         return epoch - best_before >= self.config.patience
 
-    def save(self, folder: Path) -> Run:
+    def save(self) -> Run:
         """Score what the run folder holds, report the end, write the folder."""
         self.report(Progress("Scoring", 0, None, "rows"))
         scored = self._scored_parts()
@@ -267,22 +380,35 @@ class _Session:
                 self.observer.tell(notice.kind, notice.text)
         result = self._finished(scored)
         self.events.append(result)
-        write_run_folder(
-            folder,
-            self.dataset,
-            self.model,
-            self.model_config,
-            self.config,
-            reference=self.reference,
-            pinned=self.pinned,
-            scored=list(scored.values()),
-            events=self.events,
-            result=result,
-            device=device_name(self.device),
-        )
+        self._write(scored, result)
         # Only now: who reads Finished may open the folder at once.
         self._on_event(result)
-        return Run(folder, result)
+        return Run(self.folder, result)
+
+    def _write(self, scored: Mapping[str, ScoredPart], result: Finished) -> None:
+        """The run folder; a finished training has no use for its checkpoint any more."""
+        try:
+            write_run_folder(
+                self.folder,
+                self.dataset,
+                self.model,
+                self.subject.model,
+                self.config,
+                reference=self.reference,
+                pinned=self.subject.pinned,
+                scored=list(scored.values()),
+                events=self.events,
+                result=result,
+                device=device_name(self.device),
+                again=self.attempt > 1,
+            )
+        except OSError as error:
+            raise Interrupted(
+                f"The run folder {self.folder} cannot be written: {error.strerror}. "
+                "Free some space there; then resume the run, or train it again."
+            ) from error
+        if not self.stopped:
+            drop_checkpoint(self.folder)
 
     def _scored_parts(self) -> dict[str, ScoredPart]:
         """Test and validation rows; where there are neither, the first training rows."""
@@ -299,7 +425,7 @@ class _Session:
     def _finished(self, scored: Mapping[str, ScoredPart]) -> Finished:
         best_epoch = max((e.epoch for e in self.epochs if e.best), default=self.epochs[-1].epoch)
         name = next(iter(scored))
-        figures = _final_figures(scored) if name != "train" else {}
+        figures = final_figures(scored) if name != "train" else {}
         return Finished(
             epochs=len(self.epochs),
             best_epoch=best_epoch,
@@ -317,52 +443,6 @@ class _Session:
         )
 
 
-def _final_figures(scored: Mapping[str, ScoredPart]) -> dict[str, float | None]:
-    part = next(iter(scored.values()))
-    labels, logit = np.asarray(part.part.labels), part.terms.logit
-    metrics = evaluation.metrics_of(labels, logit)
-    calibrated = None
-    if "validation" in scored:
-        validation = scored["validation"]
-        calibrated = evaluation.calibrated_log_loss(
-            np.asarray(validation.part.labels), validation.terms.logit, labels, logit
-        )
-    return {
-        "auc": metrics.auc,
-        "log_loss": metrics.loss,
-        "log_loss_calibrated": calibrated,
-        "accuracy": metrics.accuracy,
-        "base_rate": float(labels.mean()),
-    }
-
-
 def _merit(metrics: Metrics, monitor: str) -> float:
     """Larger is better; a part of one class has no AUC, and log loss takes its place."""
     return metrics.auc if monitor == "auc" and metrics.auc is not None else -metrics.loss
-
-
-def _sample(part: Part | None) -> tuple[NDArray[np.int32], NDArray[np.float32]] | None:
-    """A fixed sample of the validation rows for the look within an epoch."""
-    if part is None:
-        return None
-    chosen = _drawn(SAMPLE_ROWS, len(part.labels))
-    return np.array(part.ids[chosen]), np.array(part.labels[chosen])
-
-
-def draw_reference(ids: NDArray[np.int32]) -> NDArray[np.int32]:
-    """The reference population: 1,000 training rows without replacement, with a fixed seed."""
-    return np.array(ids[_drawn(REFERENCE_ROWS, len(ids))])
-
-
-def _drawn(most: int, rows: int) -> NDArray[np.int64]:
-    """At most so many of the row numbers 0 … rows − 1, rising, with a fixed seed."""
-    return np.sort(np.random.default_rng(0).choice(rows, min(most, rows), replace=False))
-
-
-def _best_possible_auc(dataset: Dataset) -> float | None:
-    """AUC of the true probabilities on validation (else test) rows, where they are known."""
-    for name in ("validation", "test"):
-        part = dataset.parts.get(name)
-        if part is not None and part.truth is not None:
-            return evaluation.auc(part.labels, part.truth)
-    return None

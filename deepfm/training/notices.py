@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepfm import evaluation
-from deepfm.events import Epoch, Notice
+from deepfm.events import Epoch, Notice, Started
 from deepfm.terms import Terms
 
 IDLE_SHARE = 0.01
@@ -42,6 +42,17 @@ def curve_notice(epochs: Sequence[Epoch]) -> Notice | None:
             f"improved: the model memorised. Epoch {best} is kept.",
         )
     return None
+
+
+def moved_notice(before: Started, now: Started) -> Notice | None:
+    """A run that goes on by another step or on another device than it began."""
+    if (before.device, before.step) == (now.device, now.step):
+        return None
+    return Notice(
+        "resumed-elsewhere",
+        f"This run was begun on {before.device} ({before.step}) and goes on on {now.device} "
+        f"({now.step}): the same training, but no longer the same to the last digit.",
+    )
 
 
 def branch_notices(terms: Terms, labels: NDArray[np.float32]) -> list[Notice]:

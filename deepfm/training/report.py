@@ -1,7 +1,7 @@
 """Steps and scores to events: what a run says of itself while it trains."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -20,7 +20,6 @@ LOOK_SHARE = 0.1
 """Most of the wall time that looking at the model may take between two points."""
 SAMPLE_SECONDS = 0.5
 """Least time between two looks at the validation sample within an epoch."""
-SAMPLE_ROWS = 2_000
 BRANCH_SECONDS = 0.2
 """Least time between two AUCs of each branch alone: at most five times a second."""
 
@@ -33,6 +32,15 @@ class Stopwatch:
         self.rows = 0
         self.batching = self.stepping = 0.0
         self._mark = time.perf_counter()
+
+    @property
+    def times(self) -> tuple[int, float, float]:
+        """Rows, and the seconds of batching and of stepping, for a checkpoint."""
+        return self.rows, self.batching, self.stepping
+
+    def go_on(self, rows: int, batching: float, stepping: float) -> None:
+        """Count on from there."""
+        self.rows, self.batching, self.stepping = rows, batching, stepping
 
     def start(self) -> None:
         """What follows is batching."""
@@ -97,6 +105,11 @@ class Observer:
     def seconds(self) -> float:
         """Since the run started to train."""
         return time.perf_counter() - self._begin
+
+    def go_on(self, seconds: float, told: Iterable[str]) -> None:
+        """After so many seconds of training, in which notices of these kinds were told."""
+        self._begin = time.perf_counter() - seconds
+        self._told = set(told)
 
     def point_is_due(self) -> bool:
         """Whether a point may be reported now."""
