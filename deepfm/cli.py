@@ -165,7 +165,7 @@ def sweep_verb(given: argparse.Namespace) -> dict[str, Any]:
         group = sweeps.begin(store, sweep, on_event=line.show)
         ensure_worker(home)
         if given.detach:
-            return {"sweep": group, "runs": len(store.group(group).runs)}
+            return {"sweep": group, "runs": sweep.runs, "queued": len(store.group(group).runs)}
         try:
             results = sweeps.follow(store, group, line.show, lambda: ensure_worker(home))
         except KeyboardInterrupt:
