@@ -21,9 +21,9 @@ from deepfm.errors import RunError
 from deepfm.events import Event, Finished, to_json
 from deepfm.model import DeepFM
 from deepfm.terms import TERM_NAMES, Terms
-from deepfm.versions import versions
 from deepfm.training.checkpoint import FILES as CHECKPOINT
 from deepfm.training.checkpoint import TENSORS
+from deepfm.versions import versions
 
 VERSION = 1
 RESULT = "result.json"

@@ -14,7 +14,7 @@ import deepfm
 
 ROOT = Path(__file__).resolve().parents[2]
 
-BASE = {"config", "errors", "events", "formats", "intervals", "locks", "terms"}
+BASE = {"config", "errors", "events", "formats", "intervals", "locks", "terms", "versions"}
 READERS = BASE | {"data", "trained", "evaluation", "explanation"}
 SHOWN = READERS | {"charts", "runs.store", "sweeps"}
 MAY_IMPORT: dict[str, set[str]] = {
@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "intervals": set(),
     "locks": {"errors"},
     "setup": set(),
+    "versions": set(),
     "progress": BASE,
     "data": BASE,
     "trained": BASE | {"data"},

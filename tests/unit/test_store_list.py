@@ -232,7 +232,7 @@ def test_points_of_a_curve_that_stay_never_move_as_it_grows() -> None:
 def test_resuming_drops_the_curve_after_the_checkpoint(tmp_path: Path) -> None:
     with Store.open(tmp_path) as store:
         run_id = store.queue_run("x", "/d", "d", {}, {})
-        store.claim_run("w")
+        store.claim_run("w", {"python": "3.11"})
         started: list[Event] = [Started("FM", 1, 1, 1, 1, 5, 9, "CPU, 2 threads", "plain")]
         store.append(run_id, started + list(events_of(4)))
         assert store.run(run_id).curve == (0.501, 0.502, 0.503, 0.504)
@@ -241,9 +241,6 @@ def test_resuming_drops_the_curve_after_the_checkpoint(tmp_path: Path) -> None:
         assert (run.curve, run.epoch, run.auc, run.seconds) == ((0.501, 0.502), 2.5, 0.502, 20.0)
         store.append(run_id, events_of(3)[2:])
         assert store.run(run_id).curve == (0.501, 0.502, 0.503)
-        assert store.run(run_id).versions == {"device": "CPU, 2 threads", "step": "plain"}
-        store.record_versions(run_id, {"python": "3.11"})
-        assert (store.run(run_id).versions or {})["python"] == "3.11"
-        store.finish_run(run_id, "failed", "why")
-        with pytest.raises(StoreError, match="not training"):
-            store.record_versions(run_id, {})
+        assert store.run(run_id).versions == {
+            "python": "3.11", "device": "CPU, 2 threads", "step": "plain",
+        }  # fmt: skip

@@ -45,6 +45,7 @@ from deepfm.runs.store.rows import (
     SubmittedGroup,
 )
 from deepfm.runs.store.sweeps import SweepTable
+from deepfm.runs.store.uploads import UploadKeeping
 
 __all__ = [
     "JOB_ENDS",
@@ -71,7 +72,9 @@ __all__ = [
 FILE_NAME: Final = "lab.sqlite"
 
 
-class Store(RunMoving, SweepTable, RunList, RunOverview, RunKeeping, PeopleTable, JobTable):
+class Store(
+    RunMoving, SweepTable, RunList, RunOverview, RunKeeping, PeopleTable, JobTable, UploadKeeping
+):
     """The run store of one home folder; safe to share between threads. Made by `Store.open`."""
 
     def __init__(self, database: Database, home: Path, settings: Settings) -> None:

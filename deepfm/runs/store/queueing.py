@@ -149,16 +149,20 @@ class RunQueue:
             finally:
                 connection.execute("ROLLBACK")
 
-    def claim_run(self, worker: str) -> RunRow | None:
-        """Take the run whose turn it is, queued → training; None if none waits."""
+    def claim_run(self, worker: str, versions: Mapping[str, Any] | None = None) -> RunRow | None:
+        """Take the run whose turn it is, queued → training; None if none waits.
+
+        versions   of what trains it; its device is added as soon as the run reports it
+        """
         with self._database.writing() as connection:
             number = turns.next_number(turns.waiting(connection))
             if number is None:
                 return None
             now = time.time()
             connection.execute(
-                "UPDATE runs SET state = 'training', started = ?, worker = ? WHERE number = ?",
-                (now, worker, number),
+                "UPDATE runs SET state = 'training', started = ?, worker = ?, versions = ? "
+                "WHERE number = ?",
+                (now, worker, None if versions is None else json.dumps(dict(versions)), number),
             )
             row = connection.execute(f"{SELECT} WHERE number = ?", (number,)).fetchone()
             people.mark_served(connection, row["owner"], now)

@@ -142,19 +142,6 @@ class RunTable:
                 ),
             )
 
-    def record_versions(self, run_id: str, versions: Mapping[str, Any]) -> None:
-        """Keep what trains a run: package versions, machine, device.
-
-        StoreError where the run does not train.
-        """
-        with self._database.writing() as connection:
-            row = _expect_training(connection, run_id)
-            known = json.loads(row["versions"]) if row["versions"] else {}
-            connection.execute(
-                "UPDATE runs SET versions = ? WHERE id = ?",
-                (json.dumps({**known, **versions}), run_id),
-            )
-
     def run_folder(self, run_id: str) -> Path:
         """home/runs/id, for something that has the form of an id; StoreError otherwise."""
         return self._runs_folder / check_id(run_id)

@@ -24,10 +24,12 @@ from deepfm.runs.worker import words
 from deepfm.runs.worker.child import Assignment, ChildSpec, set_up_log, slot_lock
 from deepfm.runs.worker.feeding import Feeder
 from deepfm.runs.worker.gpus import gpu_count, training_slots
+from deepfm.runs.worker.housekeeping import housekeeping
 from deepfm.runs.worker.lanes import Child, Lane
 from deepfm.runs.worker.link import BUSY_SECONDS, REFUSED
 from deepfm.runs.worker.service import app_lock, log_file, worker_lock
 from deepfm.runs.worker.table import WORK, WorkTable
+from deepfm.versions import versions
 
 POLL_SECONDS: Final = 0.03
 """How soon something queued is seen."""
@@ -84,7 +86,10 @@ def run_worker(
         try:
             _set_up_log(home)
             slots = training_slots(gpu_count() if gpus is None else gpus)
-            with Store.open(home, settings=settings) as store:
+            with (
+                Store.open(home, settings=settings) as store,
+                housekeeping(store, settings),
+            ):
                 idle_seconds = exit_when_idle * MINUTE
                 again = _Supervisor(store, settings, table, slots, idle_seconds).serve()
         finally:
@@ -179,7 +184,7 @@ class _Supervisor:
 
     def _claim(self) -> None:
         while self._training.warm() and (free := self._training.free_slots()):
-            run = self._store.claim_run(self._name)
+            run = self._store.claim_run(self._name, versions())
             if run is None:
                 break
             self._employ(self._training, run.id, free[0])
