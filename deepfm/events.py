@@ -192,7 +192,7 @@ def from_json(text: str) -> Event:
     try:
         values = json.loads(text)
         return _KINDS[values.pop("event")](**{k: _restore(k, v) for k, v in values.items()})
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"This is not an event of a run: {text[:80]!r}") from error
 
 

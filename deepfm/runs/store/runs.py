@@ -103,7 +103,8 @@ class RunTable:
         check_id(run_id)
         with self._database.reading() as connection:
             rows = connection.execute(
-                "SELECT seq, body FROM events WHERE run_id = ? AND seq > ? ORDER BY seq LIMIT ?",
+                "SELECT seq, CAST(body AS BLOB) AS body FROM events "
+                "WHERE run_id = ? AND seq > ? ORDER BY seq LIMIT ?",
                 (run_id, after, -1 if limit is None else limit),
             ).fetchall()
         return [(row["seq"], _event(row["seq"], row["body"])) for row in rows]
@@ -187,8 +188,8 @@ def _append(connection: sqlite3.Connection, row: sqlite3.Row, events: Sequence[E
     return cursor
 
 
-def _event(cursor: int, body: str) -> Event:
+def _event(cursor: int, body: bytes) -> Event:
     try:
-        return from_json(body)
+        return from_json(body.decode("utf-8", "replace"))
     except DataError:
         return Notice("damaged", f"Event {cursor} of this run is damaged in the store.")
