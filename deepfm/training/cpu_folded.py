@@ -1,15 +1,18 @@
 """The network's first layer folded into the tables: no product as wide as the embeddings.
 
 The first layer adds up one product a field, W_f v[x_f], that depends on the feature alone. A
-vocabulary smaller than the batch's lookups has each product many times in a batch, so they are
-made once a feature and step (`fold`), and a row of the batch adds up ready rows (`gather_folded`).
+batch that looks the same features up many times has each product many times, so they are made
+once a feature and step (`fold`), and a row of the batch adds up ready rows (`gather_folded`).
 Backward is the same the other way: a feature first collects the slopes of its occurrences
 (`scatter_folded`), and then one product a feature gives the gradients of its embedding and of the
 first layer (`unfold`). It is the chain rule in another order of summation, so nothing is lost but
 rounding. Dropout on the embeddings draws anew for each occurrence and cannot be folded.
 
-folded, collected   float32[V, C]   one row per feature, of which the first H are the layer's
-                                    width; then K factors, the linear weight, Σ v², and a 1
+folded, collected   float32[n, C]   one row per feature in its place, of which the first H are the
+                                    layer's width; then K factors, linear weight, Σ v², and a 1
+places              int32[B, F]     the place of each lookup
+features            int64[n]        the feature in each place; begins, ends int64[F] say which
+                                    places are each field's
 spread              float32[B, C]   the slopes of the same columns, for each row of the batch
 first               float32[F·K, H] the first layer's weights, transposed
 """
@@ -38,7 +41,9 @@ def columns_of(hidden: int, factors: int) -> int:
 @_compiled
 def fold(
     table: Floats,
-    offsets: NDArray[np.int64],
+    features: NDArray[np.int64],
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
     first_field: int,
     last_field: int,
     columns: Columns,
@@ -48,8 +53,8 @@ def fold(
     """What each feature of some fields adds to a row: W_f v, v, w and Σ v²."""
     size, hidden = columns.factors, first.shape[1]
     for field in range(first_field, last_field):
-        for feature in range(offsets[field], offsets[field + 1]):
-            values, target = table[feature], folded[feature]
+        for place in range(begins[field], ends[field]):
+            values, target = table[features[place]], folded[place]
             for i in range(hidden):
                 target[i] = _ZERO
             for k in range(size):
@@ -70,7 +75,7 @@ def fold(
 @_compiled
 def gather_folded(
     folded: Floats,
-    ids: Ids,
+    places: Ids,
     bias: Floats,
     total: Floats,
     before: Floats,
@@ -84,18 +89,18 @@ def gather_folded(
     before        float32[B, H]   the first layer's output, with its bias
     factor_sums   float32[B, K] · linear_sums, pairwise float32[B]
     """
-    fields, hidden, size = ids.shape[1], before.shape[1], factor_sums.shape[1]
+    fields, hidden, size = places.shape[1], before.shape[1], factor_sums.shape[1]
     in_fours = fields // 4 * 4
-    for row in range(len(ids)):
+    for row in range(len(places)):
         for i in range(len(total)):
             total[i] = _ZERO
         for field in range(0, in_fours, 4):
-            a, b = folded[ids[row, field]], folded[ids[row, field + 1]]
-            c, d = folded[ids[row, field + 2]], folded[ids[row, field + 3]]
+            a, b = folded[places[row, field]], folded[places[row, field + 1]]
+            c, d = folded[places[row, field + 2]], folded[places[row, field + 3]]
             for i in range(len(total)):
                 total[i] += (a[i] + b[i]) + (c[i] + d[i])
         for field in range(in_fours, fields):
-            a = folded[ids[row, field]]
+            a = folded[places[row, field]]
             for i in range(len(total)):
                 total[i] += a[i]
         here = before[row]
@@ -132,13 +137,13 @@ def spread_slopes(
 
 @_compiled
 def scatter_folded(
-    ids: Ids, first_field: int, last_field: int, spread: Floats, collected: Floats
+    places: Ids, first_field: int, last_field: int, spread: Floats, collected: Floats
 ) -> None:
     """Add each row's slopes to those of its features in these fields, in the order of the rows."""
     width = spread.shape[1]
     for field in range(first_field, last_field):
-        for row in range(len(ids)):
-            target, source = collected[ids[row, field]], spread[row]
+        for row in range(len(places)):
+            target, source = collected[places[row, field]], spread[row]
             for i in range(width):
                 target[i] += source[i]
 
@@ -146,7 +151,9 @@ def scatter_folded(
 @_compiled
 def unfold(
     table: Floats,
-    offsets: NDArray[np.int64],
+    features: NDArray[np.int64],
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
     first_field: int,
     last_field: int,
     columns: Columns,
@@ -160,6 +167,7 @@ def unfold(
     """The collected slopes of some fields to gradients of tables and first layer; sets them to 0.
 
     l2               2 λ / B of the penalty on occurrences
+    gradient         float32[n, S]     in the features' places
     first_gradient   float32[F·K, H]   of the fields' own rows, written anew
     """
     size, hidden, width = columns.factors, first.shape[1], table.shape[1]
@@ -167,12 +175,12 @@ def unfold(
         layer = first[field * size : (field + 1) * size]
         layer_gradient = first_gradient[field * size : (field + 1) * size]
         layer_gradient[:] = _ZERO
-        for feature in range(offsets[field], offsets[field + 1]):
-            slopes = collected[feature]
+        for place in range(begins[field], ends[field]):
+            slopes = collected[place]
             occurrences = slopes[hidden + size + 2]
             if occurrences == _ZERO:
                 continue
-            values, target = table[feature], gradient[feature]
+            values, target = table[features[place]], gradient[place]
             slope = slopes[hidden + size]
             if l2 > _ZERO:
                 for i in range(width):

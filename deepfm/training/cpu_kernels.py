@@ -86,6 +86,7 @@ def scatter(
     gradient: Floats,
     table: Floats,
     ids: Ids,
+    places: Ids,
     first_field: int,
     last_field: int,
     columns: Columns,
@@ -97,6 +98,7 @@ def scatter(
 ) -> None:
     """Add to each feature's gradient what its occurrences in these fields ask for.
 
+    places              int32[B, F]       the row of the gradient for each lookup
     logit_gradient      float32[B]        d loss / d logit
     embedded_gradient   float32[B, F·K]   d loss / d embedded
     l2                  2 λ / B of the penalty on occurrences
@@ -107,7 +109,7 @@ def scatter(
         for row in range(len(ids)):
             feature = ids[row, field]
             values, sums, slope = table[feature], factor_sums[row], logit_gradient[row]
-            target = gradient[feature]
+            target = gradient[places[row, field]]
             if l2 > _ZERO:
                 for i in range(width):
                     target[i] += l2 * values[i]
@@ -304,14 +306,17 @@ def adam_rows(
     constants: AdamConstants,
     lazy: bool,
 ) -> None:
-    """One step of Adam for some rows of the table; lazily as torch's SparseAdam writes it."""
+    """One step of Adam for some rows of the table; lazily as torch's SparseAdam writes it.
+
+    gradient   float32[len(rows), S], set back to 0
+    """
     width = table.shape[1]
     rate, root = constants.rate, constants.root
     if lazy:
         rate, root = constants.rate / constants.root, _ONE
-    for row in rows:
-        weights, slopes = table[row], gradient[row]
-        means, squares = mean[row], square[row]
+    for place in range(len(rows)):
+        row, slopes = rows[place], gradient[place]
+        weights, means, squares = table[row], mean[row], square[row]
         for i in range(width):
             slope = slopes[i]
             slopes[i] = _ZERO
@@ -367,24 +372,33 @@ def catch_up(
 
 
 @_compiled
-def touched_rows(
+def find_places(
     ids: Ids,
     first_field: int,
     last_field: int,
-    stamp: NDArray[np.int64],
+    marks: NDArray[np.int32],
     step: int,
-    found: NDArray[np.int64],
-) -> int:
-    """The distinct features of these fields in the batch, written to `found`; returns how many.
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    features: NDArray[np.int64],
+    places: Ids,
+) -> None:
+    """Give the distinct features of these fields in the batch a place each, one after the other.
 
-    stamp   int64[V]   the step in which each feature was last found
+    marks          int32[V, 2]   the step in which each feature was last found, and its place then
+    begins, ends   int64[F]      of each field's places; begins[first_field] is given
+    features       int64[n]      the feature in each place
+    places         int32[B, F]   the place of each lookup
     """
-    count = 0
+    place = begins[first_field]
     for field in range(first_field, last_field):
+        begins[field] = place
         for row in range(len(ids)):
             feature = ids[row, field]
-            if stamp[feature] != step:
-                stamp[feature] = step
-                found[count] = feature
-                count += 1
-    return count
+            if marks[feature, 0] != step:
+                marks[feature, 0] = step
+                marks[feature, 1] = place
+                features[place] = feature
+                place += 1
+            places[row, field] = marks[feature, 1]
+        ends[field] = place

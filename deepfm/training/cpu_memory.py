@@ -18,18 +18,17 @@ from deepfm.training.cpu_network import Layer, Network, Share
 class Tables:
     """All embedding tables side by side, float32[V, S], with what Adam keeps of each number.
 
-    offsets   int[F + 1]   where each field's rows begin
-    stamp     int64[V]     the step in which a row was last found in a batch
-    last      int64[V]     the last step that a row has had
+    offsets   int[F + 1]    where each field's rows begin
+    marks     int32[V, 2]   the step in which a row was last found in a batch, and its place then
+    last      int64[V]      the last step that a row has had
     """
 
     weights: Floats
-    gradient: Floats
     mean: Floats
     square: Floats
     columns: Columns
     offsets: NDArray[np.int64]
-    stamp: NDArray[np.int64]
+    marks: NDArray[np.int32]
     last: NDArray[np.int64]
 
     @classmethod
@@ -49,19 +48,19 @@ class Tables:
             array,
             np.zeros_like(array),
             np.zeros_like(array),
-            np.zeros_like(array),
             _columns(model, places),
             np.cumsum((0, *model.field_dims), dtype=np.int64),
-            np.zeros(len(array), np.int64),
+            np.zeros((len(array), 2), np.int32),
             np.zeros(len(array), np.int64),
         )
 
-    def flat(self, first_field: int, last_field: int) -> tuple[Floats, Floats, Floats, Floats]:
-        """Weights, gradient, mean and square of some fields' rows as flat views."""
+    def flat(self, first_field: int, last_field: int) -> tuple[Floats, Floats, Floats]:
+        """Weights, mean and square of some fields' rows as flat views."""
         rows = slice(self.offsets[first_field], self.offsets[last_field])
-        arrays = (self.weights, self.gradient, self.mean, self.square)
-        weights, gradient, mean, square = (array[rows].reshape(-1) for array in arrays)
-        return weights, gradient, mean, square
+        weights, mean, square = (
+            array[rows].reshape(-1) for array in (self.weights, self.mean, self.square)
+        )
+        return weights, mean, square
 
 
 def _columns(model: DeepFM, places: dict[int, int]) -> Columns:
@@ -76,61 +75,114 @@ def _columns(model: DeepFM, places: dict[int, int]) -> Columns:
 
 
 @dataclass(frozen=True)
-class Folded:
-    """The first layer folded into the tables (cpu_folded.py says how).
+class FirstLayer:
+    """The network's first layer as folding reads and writes it: transposed, float32[F·K, H].
 
-    table, collected   float32[V, C]
-    weight, gradient   float32[F·K, H]   of the first layer, transposed
-    totals             float32[parts, C]
+    columns   C of the folded tables (cpu_folded.py)
+    totals    float32[parts, C]   room for one row of each part
     """
 
-    table: Floats
-    collected: Floats
     weight: Floats
     gradient: Floats
+    columns: int
     totals: Floats
 
     @classmethod
     def of(cls, tables: Tables, network: Network, parts: int) -> Self:
-        """Room for the tables' features and the network's first layer."""
+        """Room for the first layer of a network."""
         hidden, inputs = network.layers[0].weight.shape
         columns = columns_of(hidden, tables.columns.factors)
-        features = len(tables.weights)
-        return cls(
-            zeros(features, columns),
-            zeros(features, columns),
-            zeros(inputs, hidden),
-            zeros(inputs, hidden),
-            zeros(parts, columns),
-        )
+        return cls(zeros(inputs, hidden), zeros(inputs, hidden), columns, zeros(parts, columns))
 
-    @property
-    def columns(self) -> int:
-        """C."""
-        return self.table.shape[1]
-
-    def read_layer(self, layer: Layer) -> None:
-        """Take over the first layer's weights as they are now."""
+    def read(self, layer: Layer) -> None:
+        """Take over the weights as they are now."""
         np.copyto(self.weight, layer.weight.numpy().T)
 
     def write_gradient(self, layer: Layer) -> None:
-        """Hand over the first layer's gradient, as that of the first part of the batch."""
-        np.copyto(layer.gradients[0][0].numpy(), self.gradient.T)
+        """Hand over the gradient, as that of the first part of the batch."""
+        first, *others = (gradient for gradient, _ in layer.gradients)
+        np.copyto(first.numpy(), self.gradient.T)
+        for other in others:
+            other.zero_()
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the features of a batch have their gradients: all features, or those it looks up.
+
+    features       int64[n]      the feature in each place, field by field
+    begins, ends   int64[F]      the places of each field
+    lookups        int32[B, F]   the place of each lookup; None where places are features
+    gradient       float32[n, S]
+    folded, collected   float32[n, C]   as in cpu_folded.py; C = 0 where nothing is ever folded
+    """
+
+    features: NDArray[np.int64]
+    begins: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    lookups: NDArray[np.int32] | None
+    gradient: Floats
+    folded: Floats
+    collected: Floats
+
+    @classmethod
+    def of_all(cls, tables: Tables, columns: int) -> Self:
+        """Every feature in a place of its number; columns is C."""
+        count = len(tables.weights)
+        begins, ends = tables.offsets[:-1], tables.offsets[1:]
+        return cls._of(np.arange(count), begins, ends, None, tables, columns)
+
+    @classmethod
+    def of_batch(cls, tables: Tables, columns: int, rows: int) -> Self:
+        """Room for the features that so many rows can look up; a field's begin where it may."""
+        most = np.minimum(np.diff(tables.offsets), rows)
+        begins = np.concatenate(([0], np.cumsum(most)[:-1]))
+        lookups = np.zeros((rows, len(most)), np.int32)
+        features = np.zeros(int(most.sum()), np.int64)
+        return cls._of(features, begins, begins.copy(), lookups, tables, columns)
+
+    @classmethod
+    def _of(
+        cls,
+        features: NDArray[np.int64],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        lookups: NDArray[np.int32] | None,
+        tables: Tables,
+        columns: int,
+    ) -> Self:
+        count, width = len(features), tables.weights.shape[1]
+        return cls(
+            features,
+            begins,
+            ends,
+            lookups,
+            zeros(count, width),
+            zeros(count, columns),
+            zeros(count, columns),
+        )
+
+    def of_fields(self, first: int, last: int) -> slice:
+        """The places of some neighbouring fields."""
+        return slice(self.begins[first], self.ends[last - 1])
+
+    def __len__(self) -> int:
+        """How many are taken."""
+        return int((self.ends - self.begins).sum())
 
 
 @dataclass(frozen=True)
 class Buffers:
     """What a batch of B rows needs between gather and Adam; used again by the next one.
 
-    inputs      the input of each layer, float32[B, width]; the first has no rows where the first
-                layer is folded into the tables
+    inputs      the input of each layer, float32[B, width]
     input_slopes   d loss / d of the same
     factor_sums    float32[B, K]
     logits, slopes float32[B]       slopes: d loss / d logit
     spread      float32[B, C]       the slopes in the columns of the folded tables; C = 0 without
     sums        float64[parts, 3], as loss_and_slope's
     shares      the same memory, a part of the rows each
-    found       int64[B · fields] a part, and how many of it are used in counts
+    places      where the batch's features have their gradients
     """
 
     inputs: list[Tensor]
@@ -141,25 +193,20 @@ class Buffers:
     spread: Floats
     sums: NDArray[np.float64]
     shares: list[Share]
-    found: list[NDArray[np.int64]]
-    counts: list[int]
+    places: Places
 
     def __len__(self) -> int:
         return len(self.logits)
 
     @classmethod
-    def of(
-        cls, rows: int, tables: Tables, network: Network, parts: int, folded: Folded | None
-    ) -> Self:
+    def of(cls, rows: int, factors: int, network: Network, parts: int, places: Places) -> Self:
         """Room for a batch of this many rows."""
-        widths = [layer.weight.shape[1] for layer in network.layers]
-        depths = [0 if folded and i == 0 else rows for i in range(len(widths))]
-        inputs = [torch.zeros(*shape) for shape in zip(depths, widths, strict=True)]
+        inputs = [torch.zeros(rows, layer.weight.shape[1]) for layer in network.layers]
         input_slopes = [torch.zeros_like(each) for each in inputs]
-        factor_sums = zeros(rows, tables.columns.factors)
+        factor_sums = zeros(rows, factors)
         linear_sums, pairwise, deep, slopes = (zeros(rows) for _ in range(4))
         logits = torch.zeros(rows)
-        spread = zeros(rows, folded.columns if folded else 0)
+        spread = zeros(rows, places.folded.shape[1])
         shares = []
         for part in range(parts):
             here = share_of(rows, part, parts)
@@ -180,7 +227,6 @@ class Buffers:
                     spread[here],
                 )
             )
-        fields = len(tables.offsets) - 1
         return cls(
             inputs,
             input_slopes,
@@ -190,8 +236,7 @@ class Buffers:
             spread,
             np.zeros((parts, 3)),
             shares,
-            [np.zeros(rows * fields, np.int64) for _ in range(parts)],
-            [0] * parts,
+            places,
         )
 
 

@@ -5,8 +5,8 @@ model's own embeddings become views of it, and the network's weights views of on
 few threads each take a share of the rows (forward, backward) and then a share of the fields
 (their gradients and Adam): no two ever write one place, and a feature sums its rows in their
 order. Matrix products are torch's; the loops between them are compiled (cpu_kernels.py). Where
-the batch looks features up more often than there are any, the network's first layer is folded
-into the tables (cpu_folded.py), which spares the widest products.
+a batch looks the same features up again and again, the network's first layer is folded into the
+tables (cpu_folded.py), which spares the widest products.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from deepfm.model import DeepFM
 from deepfm.training import cpu_folded as folding
 from deepfm.training import cpu_kernels as kernels
 from deepfm.training.cpu_kernels import AdamConstants
-from deepfm.training.cpu_memory import Buffers, Folded, Tables
+from deepfm.training.cpu_memory import Buffers, FirstLayer, Places, Tables
 from deepfm.training.cpu_network import Network, Share
 from deepfm.training.cpu_state import kept_by_name
 from deepfm.training.crew import Crew
@@ -39,8 +39,11 @@ DENSE_NUMBERS: Final = 1_000_000
 """From this size of the tables on, exact Adam catches rows up instead of visiting all of them."""
 FOLDING_SHARE: Final = 0.4
 """Up to so many features for each lookup of a batch the first layer is folded into the tables."""
-FOLDED_LOOKUPS: Final = 9.0
-"""What folding, unfolding and Adam do with a feature, in lookups of a batch (measured)."""
+FEATURE_LOOKUPS: Final = {"dense": 9.0, "catch-up": 2.0, "lazy": 2.0}
+"""The work that a feature makes beside its lookups, in lookups, to share fields out evenly: folding
+and Adam for every feature, or for the part of them that a batch touches (measured)."""
+KEPT_SIZES: Final = 2
+"""Batch sizes whose buffers are kept: an epoch's, and that of its last batch."""
 NO_NETWORK: Final = np.zeros((0, 0), np.float32)
 
 Update = Literal["dense", "catch-up", "lazy"]
@@ -64,8 +67,8 @@ class CpuStep(Step):
     Dropout is a hash of (seed, epoch, index, layer, position), so its draws differ from torch's.
     update    how Adam visits the tables: every row ("dense"), only touched rows that first make
               up for what they missed ("catch-up", as exact), or only touched rows ("lazy")
-
-    folds     whether the first layer is folded into the tables; by default where that is faster
+    folds     whether the first layer is folded into the tables; by default in each batch where
+              that is faster
 
     With catch-up, rows that recent batches did not touch are behind: call `settle` before the
     model is read.
@@ -85,12 +88,15 @@ class CpuStep(Step):
         self._tables = Tables.of(model)
         self._network = Network(model, threads)
         self._kept = kept_by_name(model, self._tables, self._network)
-        folds = _folding_is_faster(model, config) if folds is None else folds
-        self._folded = Folded.of(self._tables, self._network, threads) if folds else None
-        self._buffers = self._room(0)
         self.update: Update = update or _choose_update(config, self._tables)
-        lookups = FOLDED_LOOKUPS if folds else 1.0 if self.update == "dense" else 0.0
-        self._fields = shares_of_fields(model, config, threads, lookups)
+        self._fields = shares_of_fields(model, config, threads, self.update)
+        self._wants_folding = folds
+        can_fold = model.deep is not None and not model.config.embedding_drop_rate
+        self._first = FirstLayer.of(self._tables, self._network, threads) if can_fold else None
+        columns = self._first.columns if self._first else 0
+        self._all = Places.of_all(self._tables, columns) if self.update == "dense" else None
+        self._kept_buffers: dict[int, Buffers] = {}
+        self._buffers = self._room(0)
         self._steps = 0
         self._rates = self._roots = np.zeros(1, np.float32)
 
@@ -99,17 +105,17 @@ class CpuStep(Step):
         self._steps += 1
         constants = self._constants()
         batch = self._batch(ids, labels, epoch, index)
-        if len(self._buffers) != len(batch):
-            self._buffers = self._room(len(batch))
+        self._buffers = self._room(len(batch))
         if self.update != "dense":
             self._each_part(batch, lambda part: self._find_touched(batch, part))
-        if (folded := self._folded) is not None:
-            folded.read_layer(self._network.layers[0])
-            self._each_part(batch, lambda part: self._fold(folded, part))
-        self._each_part(batch, lambda part: self._forward_and_backward(batch, part))
-        self._each_part(batch, lambda part: self._update_tables(batch, part, constants))
-        if self._folded is not None:
-            self._folded.write_gradient(self._network.layers[0])
+        first = self._first if self._folds(batch) else None
+        if first is not None:
+            first.read(self._network.layers[0])
+            self._each_part(batch, lambda part: self._fold(first, part))
+        self._each_part(batch, lambda part: self._forward_and_backward(batch, first, part))
+        self._each_part(batch, lambda part: self._update_tables(batch, first, part, constants))
+        if first is not None:
+            first.write_gradient(self._network.layers[0])
         self._network.update(self._buffers.sums, constants)
         loss = float(self._buffers.sums[:, 0].sum())
         return StepResult(self._buffers.logits.clone(), torch.tensor(loss))
@@ -121,11 +127,6 @@ class CpuStep(Step):
         rows = np.arange(len(self._tables.weights)) if ids is None else np.unique(ids)
         shares = np.array_split(rows.astype(np.int64), self._crew.size)
         self._crew.run(lambda part: self._catch_up(shares[part], self._steps))
-
-    @property
-    def folds(self) -> bool:
-        """Whether the network's first layer is folded into the tables."""
-        return self._folded is not None
 
     def state(self) -> StepState:
         """Adam's moments as they are: with catch-up, `last` says how far each row has come."""
@@ -152,7 +153,22 @@ class CpuStep(Step):
         self._crew.close()
 
     def _room(self, rows: int) -> Buffers:
-        return Buffers.of(rows, self._tables, self._network, self._crew.size, self._folded)
+        """Buffers for so many rows: those that are there, or new ones."""
+        kept = self._kept_buffers
+        if rows not in kept:
+            while len(kept) >= KEPT_SIZES:
+                del kept[next(iter(kept))]
+            columns = self._first.columns if self._first else 0
+            places = self._all or Places.of_batch(self._tables, columns, rows)
+            factors = self._tables.columns.factors
+            kept[rows] = Buffers.of(rows, factors, self._network, self._crew.size, places)
+        return kept[rows]
+
+    def _folds(self, batch: Batch) -> bool:
+        """Whether the batch looks its features up often enough: a function of the batch alone."""
+        if self._wants_folding is not None:
+            return self._wants_folding
+        return len(self._buffers.places) <= FOLDING_SHARE * batch.ids.size
 
     def _each_part(self, batch: Batch, work: Callable[[int], None]) -> None:
         """Every part of the work, on threads where the batch is worth them."""
@@ -185,12 +201,22 @@ class CpuStep(Step):
 
     def _find_touched(self, batch: Batch, part: int) -> None:
         """The features of this part's fields in the batch, brought up to the step before."""
-        (first, last), found = self._fields[part], self._buffers.found[part]
-        stamp = self._tables.stamp
-        count = kernels.touched_rows(batch.ids, first, last, stamp, self._steps, found)
-        self._buffers.counts[part] = count
+        (first, last), places = self._fields[part], self._buffers.places
+        lookups = places.lookups
+        assert lookups is not None, "only where places are not features"
+        kernels.find_places(
+            batch.ids,
+            first,
+            last,
+            self._tables.marks,
+            self._steps,
+            places.begins,
+            places.ends,
+            places.features,
+            lookups,
+        )
         if self.update == "catch-up":
-            self._catch_up(found[:count], self._steps - 1)
+            self._catch_up(places.features[places.of_fields(first, last)], self._steps - 1)
 
     def _catch_up(self, rows: NDArray[np.int64], until: int) -> None:
         tables = self._tables
@@ -205,24 +231,31 @@ class CpuStep(Step):
             self._roots,
         )
 
-    def _fold(self, folded: Folded, part: int) -> None:
+    def _lookups(self, batch: Batch) -> NDArray[np.int32]:
+        """The place of each of the batch's lookups, int32[B, F]."""
+        lookups = self._buffers.places.lookups
+        return batch.ids if lookups is None else lookups
+
+    def _fold(self, layer: FirstLayer, part: int) -> None:
         """This part's fields: what each feature adds to a row of the batch."""
-        tables, (first, last) = self._tables, self._fields[part]
+        tables, places, (first, last) = self._tables, self._buffers.places, self._fields[part]
         folding.fold(
             tables.weights,
-            tables.offsets,
+            places.features,
+            places.begins,
+            places.ends,
             first,
             last,
             tables.columns,
-            folded.weight,
-            folded.table,
+            layer.weight,
+            places.folded,
         )
 
-    def _forward_and_backward(self, batch: Batch, part: int) -> None:
+    def _forward_and_backward(self, batch: Batch, layer: FirstLayer | None, part: int) -> None:
         """This part's rows: terms, loss, and the gradients of embeddings and network."""
         network, share = self._network, self._buffers.shares[part]
-        self._gather(batch, share, part)
-        first = 0 if self._folded is None else 1
+        self._gather(batch, share, layer, part)
+        first = 0 if layer is None else 1
         network.forward(share, batch.seeds, first)
         kernels.loss_and_slope(
             share.linear_sums,
@@ -237,87 +270,101 @@ class CpuStep(Step):
             self._buffers.sums[part],
         )
         network.backward(share, batch.seeds, first, part)
-        if self._folded is not None:
+        if layer is not None:
             folding.spread_slopes(
                 share.slope_arrays[1], share.slopes, share.factor_sums, share.spread
             )
 
-    def _gather(self, batch: Batch, share: Share, part: int) -> None:
+    def _gather(self, batch: Batch, share: Share, layer: FirstLayer | None, part: int) -> None:
         """Some rows' lookups: the FM's sums, and what the network reads or its first layer says."""
-        tables, folded, ids = self._tables, self._folded, batch.ids[share.rows]
+        tables = self._tables
         sums = (share.factor_sums, share.linear_sums, share.pairwise)
-        if folded is None:
+        if layer is None:
             embedded = share.input_arrays[0] if share.inputs else NO_NETWORK
+            ids = batch.ids[share.rows]
             kernels.gather(tables.weights, ids, tables.columns, embedded, *sums)
             return
-        bias = self._network.layers[0].bias.numpy()
         folding.gather_folded(
-            folded.table, ids, bias, folded.totals[part], share.input_arrays[1], *sums
+            self._buffers.places.folded,
+            self._lookups(batch)[share.rows],
+            self._network.layers[0].bias.numpy(),
+            layer.totals[part],
+            share.input_arrays[1],
+            *sums,
         )
 
-    def _update_tables(self, batch: Batch, part: int, constants: AdamConstants) -> None:
+    def _update_tables(
+        self, batch: Batch, layer: FirstLayer | None, part: int, constants: AdamConstants
+    ) -> None:
         """This part's fields: the gradients of their features, then Adam."""
-        self._scatter(batch, *self._fields[part])
+        if layer is None:
+            self._scatter(batch, part)
+        else:
+            self._scatter_folded(batch, layer, part)
         self._adam(part, constants)
 
-    def _scatter(self, batch: Batch, first: int, last: int) -> None:
+    def _l2(self, batch: Batch) -> np.float32:
+        """2 λ / B of the penalty on occurrences."""
+        return np.float32(2 * self._config.embedding_l2 / len(batch))
+
+    def _scatter(self, batch: Batch, part: int) -> None:
         """The gradients of the features of some fields."""
-        tables, buffers, folded = self._tables, self._buffers, self._folded
-        l2 = np.float32(2 * self._config.embedding_l2 / len(batch))
-        if folded is None:
-            kernels.scatter(
-                tables.gradient,
-                tables.weights,
-                batch.ids,
-                first,
-                last,
-                tables.columns,
-                buffers.slopes,
-                self._network.linear_scale,
-                buffers.factor_sums,
-                buffers.input_slopes[0].numpy() if buffers.inputs else NO_NETWORK,
-                l2,
-            )
-            return
-        folding.scatter_folded(batch.ids, first, last, buffers.spread, folded.collected)
-        folding.unfold(
+        tables, buffers, (first, last) = self._tables, self._buffers, self._fields[part]
+        kernels.scatter(
+            buffers.places.gradient,
             tables.weights,
-            tables.offsets,
+            batch.ids,
+            self._lookups(batch),
             first,
             last,
             tables.columns,
-            folded.weight,
+            buffers.slopes,
             self._network.linear_scale,
-            l2,
-            folded.collected,
-            tables.gradient,
-            folded.gradient,
+            buffers.factor_sums,
+            buffers.input_slopes[0].numpy() if buffers.inputs else NO_NETWORK,
+            self._l2(batch),
+        )
+
+    def _scatter_folded(self, batch: Batch, layer: FirstLayer, part: int) -> None:
+        """The gradients of the features of some fields, and of the first layer."""
+        tables, places, (first, last) = self._tables, self._buffers.places, self._fields[part]
+        spread = self._buffers.spread
+        folding.scatter_folded(self._lookups(batch), first, last, spread, places.collected)
+        folding.unfold(
+            tables.weights,
+            places.features,
+            places.begins,
+            places.ends,
+            first,
+            last,
+            tables.columns,
+            layer.weight,
+            self._network.linear_scale,
+            self._l2(batch),
+            places.collected,
+            places.gradient,
+            layer.gradient,
         )
 
     def _adam(self, part: int, constants: AdamConstants) -> None:
-        tables, (first, last) = self._tables, self._fields[part]
+        """One step of Adam for this part's fields."""
+        tables, places, (first, last) = self._tables, self._buffers.places, self._fields[part]
+        here = places.of_fields(first, last)
         if self.update == "dense":
-            kernels.adam(*tables.flat(first, last), constants)
+            weights, mean, square = tables.flat(first, last)
+            kernels.adam(weights, places.gradient[here].reshape(-1), mean, square, constants)
             return
-        touched = self._buffers.found[part][: self._buffers.counts[part]]
+        touched = places.features[here]
         kernels.adam_rows(
             touched,
             tables.weights,
-            tables.gradient,
+            places.gradient[here],
             tables.mean,
             tables.square,
             constants,
             self.update == "lazy",
         )
         tables.last[touched] = self._steps
-
-
-def _folding_is_faster(model: DeepFM, config: TrainConfig) -> bool:
-    """Where a batch looks up more features than there are, and dropout leaves embeddings alone."""
-    if model.deep is None or model.config.embedding_drop_rate:
-        return False
-    features, fields = sum(model.field_dims), len(model.field_dims)
-    return features <= config.batch_size * fields * FOLDING_SHARE
 
 
 def _choose_update(config: TrainConfig, tables: Tables) -> Update:
@@ -328,13 +375,13 @@ def _choose_update(config: TrainConfig, tables: Tables) -> Update:
 
 
 def shares_of_fields(
-    model: DeepFM, config: TrainConfig, parts: int, lookups_a_feature: float
+    model: DeepFM, config: TrainConfig, parts: int, update: Update
 ) -> list[tuple[int, int]]:
-    """(first, last) fields of each part, in one piece, as even in work as can be.
-
-    lookups_a_feature   what Adam and folding do with a feature, in lookups of the batch
-    """
-    work = np.asarray(model.field_dims) * lookups_a_feature + config.batch_size
+    """(first, last) fields of each part, in one piece, as even in work as can be."""
+    features = np.asarray(model.field_dims)
+    if update != "dense":
+        features = np.minimum(features, config.batch_size)
+    work = features * FEATURE_LOOKUPS[update] + config.batch_size
     before = np.concatenate(([0], np.cumsum(work)))
     borders = [int(np.abs(before - before[-1] * part / parts).argmin()) for part in range(parts)]
     return list(pairwise((*borders, len(work))))

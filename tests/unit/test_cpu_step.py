@@ -109,28 +109,36 @@ def test_one_step_has_the_gradients_of_autograd(folds):
             got[corner] = 0
             assert not got.any(), "what was added to the widths stays zero"
             start += place.numel()
-    assert not tables.gradient.any(), "gradients are back at zero"
+    places = fast_step._buffers.places
+    assert not places.gradient.any() and not places.collected.any(), "back at zero"
 
 
-def test_the_first_layer_is_folded_where_features_are_few_and_embeddings_are_whole():
-    def folds(model: ModelConfig, batch_size: int = 2048) -> bool:
-        _, _, _, step = twins(model, TrainConfig(batch_size=batch_size))
-        return step.folds
+@pytest.mark.parametrize("update", ["dense", "catch-up", "lazy"])
+def test_the_first_layer_is_folded_where_features_repeat_and_embeddings_are_whole(update):
+    """What the network then reads is not even gathered."""
 
-    assert folds(ModelConfig())
-    assert not folds(ModelConfig(), batch_size=100), "500 lookups of 288 features"
-    assert not folds(ModelConfig(embedding_drop_rate=0.1)), "dropped anew in each occurrence"
-    assert not folds(ModelConfig(terms=TERM_SETS["FM"]))
+    def folds(model: ModelConfig, rows: int, config: TrainConfig) -> bool:
+        _, _, _, step = twins(model, config, update)
+        step(*next(batches(rows, 1)), 1, 0)
+        return not step._buffers.inputs[0].any()
+
+    config = TrainConfig(optimizer="lazy-adam" if update == "lazy" else "adam")
+    assert folds(ModelConfig(), 2_000, config)
+    assert not folds(ModelConfig(), 8, config), "40 lookups of nearly as many features"
+    assert not folds(ModelConfig(embedding_drop_rate=0.1), 2_000, config), "dropped anew each time"
+    _, _, _, step = twins(ModelConfig(terms=TERM_SETS["FM"]), config, update)
+    step(*next(batches(2_000, 1)), 1, 0)
+    assert not step._buffers.inputs, "an FM has no network to fold"
 
 
 def test_fields_are_shared_out_by_work():
     model = DeepFM((1_000, 10, 10, 10, 10, 960), ModelConfig())
     config = TrainConfig(batch_size=1)
-    assert shares_of_fields(model, config, 2, 1.0) == [(0, 1), (1, 6)]
-    assert shares_of_fields(model, config, 2, 0.0) == [(0, 3), (3, 6)]
-    assert shares_of_fields(DeepFM((5, 5), ModelConfig()), config, 2, 9.0) == [(0, 1), (1, 2)]
+    assert shares_of_fields(model, config, 2, "dense") == [(0, 1), (1, 6)]
+    assert shares_of_fields(model, config, 2, "lazy") == [(0, 3), (3, 6)]
+    assert shares_of_fields(DeepFM((5, 5), ModelConfig()), config, 2, "dense") == [(0, 1), (1, 2)]
     skewed = DeepFM((1_000_000, 2, 2), ModelConfig(num_factors=1))
-    shares = shares_of_fields(skewed, config, 3, 1.0)
+    shares = shares_of_fields(skewed, config, 3, "dense")
     assert [first for first, _ in shares] == [0, *(last for _, last in shares[:-1])]
     assert shares[-1][1] == 3
 
