@@ -1,6 +1,7 @@
 // One figure, redrawn in place. Python sends JSON; this resolves colour names to the theme,
 // follows a slider by hand, reports clicks, and says in words when a figure cannot be drawn.
 const COLOURS = __COLOURS__;
+__VIEW__
 const NAMED = /var\(--dfm-([a-z0-9]+)(?:,\s*([0-9.]+))?\)/g;
 const AXIS = /^[xy]axis\d*$/;
 const CONFIG = {
@@ -111,9 +112,10 @@ async function drawOnce(state, Plotly) {
   // Inside a closed tab there is no width yet; the ResizeObserver asks again.
   if (!width) return;
   const mode = isDark(state.root) ? 'dark' : 'light';
-  const shown = [state.text, state.frame, state.height, width, mode].join('|');
+  const view = VIEWS[state.view];
+  const shown = [state.text, state.frame, state.height, width, mode, JSON.stringify(view)].join('|');
   if (shown === state.shown) return;
-  const figure = resolve(atFrame(state.figure, state.frame), COLOURS[mode]);
+  const figure = resolve(asViewed(atFrame(state.figure, state.frame), view), COLOURS[mode]);
   const layout = {
     ...figure.layout,
     uirevision: figure.layout.uirevision ?? 'keep',
@@ -152,12 +154,32 @@ async function moveAxes(state, Plotly, layout) {
 
 // Plotly drops a zoom by hand when the figure asks for another range; a person's zoom wins.
 function keepZoom(state, layout) {
-  if (state.revision !== layout.uirevision) state.zoomed = {};
-  state.revision = layout.uirevision;
+  for (const [axis, range] of Object.entries(state.zoomed)) {
+    const was = state.axes?.[axis], is = axisKind(layout, axis);
+    if (was?.revision !== is.revision) delete state.zoomed[axis];
+    else if (was.log !== is.log) state.zoomed[axis] = otherScale(range, is.log);
+  }
+  state.axes = Object.fromEntries(
+    Object.keys(layout).filter((name) => AXIS.test(name)).map((name) => [name, axisKind(layout, name)]),
+  );
   tellZoom(state);
   for (const [axis, range] of Object.entries(state.zoomed)) {
     layout[axis] = { ...layout[axis], range, autorange: false };
   }
+}
+
+// A zoom is the reader's as long as the axis shows the same: its own revision, or the figure's.
+function axisKind(layout, axis) {
+  return {
+    revision: layout[axis]?.uirevision ?? layout.uirevision,
+    log: layout[axis]?.type === 'log',
+  };
+}
+
+// A zoomed range on the other scale: on a logarithmic axis plotly's ranges are logarithms.
+function otherScale([low, high], log) {
+  if (!log) return [10 ** low, 10 ** high];
+  return [Math.log10(Math.max(low, high / 1000)), Math.log10(high)];
 }
 
 function noteZoom(state, change) {
@@ -318,6 +340,11 @@ function open(root) {
     }
   };
   window.addEventListener('deepfm-frame', state.follow);
+  state.look = (event) => { if (event.detail.group === state.view) draw(state); };
+  window.addEventListener('deepfm-view', state.look);
+  state.range.addEventListener('keydown', (event) => {
+    if (event.key === ' ' && state.slider?.play) { event.preventDefault(); play(state); }
+  });
   state.sizes = new ResizeObserver(() => {
     const width = state.chart.clientWidth;
     if (state.figure && width && width !== state.width) draw(state);
@@ -336,6 +363,7 @@ function close(state) {
   if (state.timer) stop(state);
   state.sizes.disconnect();
   window.removeEventListener('deepfm-frame', state.follow);
+  window.removeEventListener('deepfm-view', state.look);
   window.Plotly?.purge(state.chart);
 }
 
@@ -348,6 +376,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     state.figure = JSON.parse(data.figure);
     state.height = data.height;
     state.clicks = data.clicks;
+    state.view = data.view;
     state.config = { displayModeBar: data.modebar ? 'hover' : false };
     state.chart.style.height = `${data.height}px`;
     state.chart.classList.toggle('dfm-clickable', data.clicks);

@@ -44,12 +44,13 @@ _HTML: Final = """
 
 def _component() -> Callable[..., Any]:
     script = (_HERE / "plot.js").read_text(encoding="utf-8")
+    views = (_HERE / "plot_view.js").read_text(encoding="utf-8")
     colours = json.dumps({mode: dict(names) for mode, names in COLOURS.items()})
     return st.components.v2.component(
         "deepfm_plot",
         html=_HTML,
         css=(_HERE / "plot.css").read_text(encoding="utf-8"),
-        js=script.replace("__COLOURS__", colours),
+        js=script.replace("__COLOURS__", colours).replace("__VIEW__", views),
         # Plotly's drag zoom does not work inside a shadow root.
         isolate_styles=False,
     )
@@ -117,6 +118,7 @@ def plot(
     on_click: Callable[[], None] | None = None,
     clicks: bool = False,
     modebar: bool = False,
+    view: str = "",
 ) -> PlotResult:
     """Show a figure, redrawn in place whenever it changes.
 
@@ -127,6 +129,7 @@ def plot(
     alt       the finding in words, for those who cannot see the chart
     table     the figure's data, or a function that makes them when they are asked for
     clicks    report clicked points; on_click is then called before the page runs again
+    view      the group of charts whose axes and smoothing one `look_controls` sets
     """
     slider_data = None
     if slider is not None:
@@ -146,6 +149,7 @@ def plot(
             "slider": slider_data,
             "clicks": clicks or on_click is not None,
             "modebar": modebar,
+            "view": view,
         },
         on_click_change=on_click or _nothing,
         on_frame_change=_nothing,

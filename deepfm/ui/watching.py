@@ -1,51 +1,27 @@
-"""One run in the store to what is watched: figures, curves, pinned impressions, the way on."""
+"""One run in the store to what is watched: its state, figures, charts, the way on."""
 
+import json
+import time
 from collections.abc import Mapping
-from html import escape
 from typing import TYPE_CHECKING, Final
 
-import plotly.graph_objects as go
 import streamlit as st
 
-from deepfm.charts.history import History, Metric, metrics_of
-from deepfm.charts.palette import (
-    NO_VALUE,
-    format_auc,
-    format_duration,
-    format_loss,
-    format_rate,
-    shortened,
-)
-from deepfm.charts.training.curves import (
-    METRIC_NAMES,
-    Detail,
-    curves_caption,
-    curves_figure,
-    curves_finding,
-    curves_table,
-)
-from deepfm.charts.training.replay import Replay, replay_of, with_curtain
-from deepfm.charts.training.shares import (
-    SHARES_CAPTION,
-    shares_figure,
-    shares_finding,
-    shares_table,
-)
-from deepfm.terms import TERM_NAMES
+from deepfm.charts.history import History
+from deepfm.errors import DeepFMError
 from deepfm.ui import feed, links, state
-from deepfm.ui.pinned import Pinned, show_pinned
-from deepfm.ui.plot import Slider, plot, revision_of
+from deepfm.ui.learning import show_learning
 from deepfm.ui.text import plain, show_error, show_notice
+from deepfm.ui.tiles import tiles_html
 
 if TYPE_CHECKING:
     from deepfm.runs.store import RunRow
 
 SOON: Final = 0.1
-"""Seconds between looks until the first point is there."""
+"""Seconds between looks from a run's turn until its first point is there."""
 LIVE: Final = 0.5
-REPLAY: Final = "replay"
-METRIC: Final = "train_metric"
-DETAIL: Final = "train_detail"
+"""Seconds between looks at what is learning, or waits for others."""
+RESUME_ERROR: Final = "train_resume_error"
 NOBODY_AFTER: Final = 15.0
 """Seconds that a run is first in the queue before we ask whether there is a worker."""
 
@@ -68,9 +44,17 @@ def watch_run(run_id: str) -> None:
 
 
 def _interval(row: "RunRow", history: History) -> float | None:
+    """Seconds until the next look; None once nothing more will happen."""
     if row.ended:
         return None
-    return LIVE if history.latest else SOON
+    if history.latest or (row.state == "queued" and _others_first(row)):
+        return LIVE
+    return SOON
+
+
+def _others_first(row: "RunRow") -> bool:
+    store = state.store()
+    return store.queue_position(row.id) > 1 or bool(store.runs(states=("training",), limit=1))
 
 
 def _run(run_id: str, interval: float | None) -> None:
@@ -83,16 +67,12 @@ def _run(run_id: str, interval: float | None) -> None:
     # Each part has its place in every state: what comes and goes must not move what stays, or the
     # browser would show the old one inside the new one until all is drawn.
     with st.container():
-        _what_went_wrong(row)
+        _what_went_wrong(row, history)
     st.html(tiles_html(row, history))
     with st.container():
         if row.ended:
             _notices(history)
-    replay = replay_of(history) if row.ended else None
-    _curves(row, cursor, history, replay)
-    _pinned(row, cursor, history, replay)
-    with st.container():
-        _shares(row, cursor, history, replay)
+    show_learning(row, cursor, history)
     if not row.ended:
         _notices(history)
 
@@ -126,7 +106,11 @@ def _state_in_words(row: "RunRow", history: History) -> str:
             return "Stopping; what was learned is kept"
         if history.progress is not None:
             return f"{history.progress.stage}…"
-        return "training" if history.latest else "starting to train…"
+        if not history.latest:
+            return "starting to train…" if row.attempt < 2 else "going on from its checkpoint…"
+        return "training" + (
+            f", resumed at epoch {_resumed_at(history)}" if history.resumed else ""
+        )
     words = STATE_WORDS[row.state]
     finished = history.finished
     if finished and finished.epochs != finished.best_epoch:
@@ -138,17 +122,22 @@ def _state_in_words(row: "RunRow", history: History) -> str:
     return words
 
 
-def _queue_in_words(row: "RunRow") -> str:
-    import time
+def _resumed_at(history: History) -> str:
+    """ "2.25", or "2.25 and 7.5" where it was resumed more than once."""
+    return " and ".join(f"{resumed.epoch:.2f}" for resumed in history.resumed)
 
+
+def _queue_in_words(row: "RunRow") -> str:
+    """The place in the queue, and what is being trained meanwhile."""
     position = state.store().queue_position(row.id)
-    if position > 1:
-        return f"waiting: number {position} in the queue"
-    if time.time() - row.created < NOBODY_AFTER:
-        return "waiting: next in the queue"
-    if state.store().runs(states=("training",), limit=1):
-        return "waiting: next, when the run before it is done"
-    return "waiting, but no worker has taken it; start one with: python -m deepfm worker"
+    now = state.store().runs(states=("training",), limit=1)
+    words = f"waiting: {'next' if position <= 1 else f'number {position}'} in the queue"
+    if now:
+        planned = int(now[0].train.get("epochs", 0))
+        return f"{words}; {now[0].name} trains now, epoch {int(now[0].epoch)} of {planned}"
+    if position <= 1 and time.time() - row.created >= NOBODY_AFTER:
+        return "waiting, but no worker has taken it; start one with: python -m deepfm worker"
+    return words
 
 
 def stop_button(row: "RunRow", *, key: str) -> None:
@@ -168,6 +157,16 @@ def _ways_on(row: "RunRow") -> None:
     """Where one goes from a run that has ended."""
     from deepfm.ui.train_form import compare_models_of, fill_from
 
+    if checkpoint_epoch(row) is not None:
+        st.button(
+            "Resume",
+            key="train_resume",
+            icon=":material/resume:",
+            type="primary" if row.state == "interrupted" else "secondary",
+            help="Goes on from the last checkpoint, as if it had never been interrupted.",
+            on_click=_resume,
+            args=(row.id,),
+        )
     if state.is_trained(row) and row.result:
         links.button("evaluate", "Evaluate", key="to_evaluate", run=row.id, kind="primary")
         links.button("impression", "Explain an impression", key="to_impression", run=row.id)
@@ -190,169 +189,51 @@ def _ways_on(row: "RunRow") -> None:
     )
 
 
-def _what_went_wrong(row: "RunRow") -> None:
-    """The cause in words, where a run ended otherwise than it was meant to."""
+def _what_went_wrong(row: "RunRow", history: History) -> None:
+    """Why a run ended otherwise than it was meant to, and what can be done about it."""
     if row.state in ("failed", "interrupted") or (row.state == "stopped" and not row.result):
         message = row.message or f"This run was {row.state}."
         (show_notice if row.state == "stopped" else show_error)(message)
+    if words := _ways_out(row, history):
+        st.caption(plain(words))
+    if error := st.session_state.pop(RESUME_ERROR, ""):
+        show_error(error)
+
+
+def _ways_out(row: "RunRow", history: History) -> str:
+    """What can be done with a run that has ended before its last epoch; "" with any other."""
+    at = checkpoint_epoch(row)
+    if at is not None:
+        return (
+            f"What it had learned up to epoch {at:.2f} of {int(row.train.get('epochs', 0))} is "
+            "kept: Resume goes on from there, on the same curves."
+        )
+    if row.state == "interrupted":
+        return "It had kept nothing to go on from yet. Train again with the same settings."
+    if row.state == "failed":
+        reached = f"It came to epoch {history.position:.2f}. " if history.latest else ""
+        return reached + "Change what the sentence names, then train again."
+    return ""
+
+
+def checkpoint_epoch(row: "RunRow") -> float | None:
+    """The position from which a run can be resumed; None where it cannot."""
+    if row.state not in ("interrupted", "stopped"):
+        return None
+    try:
+        return float(json.loads((row.folder / "checkpoint.json").read_text("utf-8"))["epoch"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _resume(run_id: str) -> None:
+    try:
+        state.store().resume_run(run_id)
+    except DeepFMError as error:
+        # Somebody else was quicker, or its folder is gone.
+        st.session_state[RESUME_ERROR] = str(error)
 
 
 def _notices(history: History) -> None:
     for notice in history.notices:
         show_notice(notice.text)
-
-
-def tiles_html(row: "RunRow", history: History) -> str:
-    """Epoch, loss, AUC, speed, time and device, as one row of tiles of the same height."""
-    started, latest = history.started, history.latest
-    last = history.epochs[-1] if history.epochs else None
-    # Once it has ended, what counts is the model that was kept.
-    epoch = history.best if history.finished and history.best else last
-    part = history.judged_by
-    shown = metrics_of(epoch, part) if epoch else (latest.train if latest else None)
-    whose: str = part if shown else ""
-    if history.finished and epoch is not None:
-        whose += f", epoch {epoch.epoch}"
-    planned = int(row.train.get("epochs", 0))
-    speed = latest.examples_per_second if latest else None
-    tiles = (
-        ("Epoch", f"{int(history.position)}", f"of {planned}"),
-        ("Loss", format_loss(shown.loss if shown else None), whose),
-        ("AUC", format_auc(shown.auc if shown else None), whose),
-        ("Speed", format_rate(speed), "examples"),
-        _time_tile(row, history, planned),
-        ("Device", *_device(started.device if started else "")),
-    )
-    cells = "".join(
-        f'<div class="dfm-tile" role="listitem"><span>{name}</span>'
-        f'<b title="{escape(value)}">{escape(value)}</b><small>{escape(small)}</small></div>'
-        for name, value, small in tiles
-    )
-    return f'<div class="dfm-tiles" role="list">{cells}</div>'
-
-
-def _device(device: str) -> tuple[str, str]:
-    """ "CPU, 2 threads" is CPU with a small "2 threads" under it; a GPU is named by what it is."""
-    kind, _, rest = device.partition(", ")
-    return shortened(kind, 12) if kind else NO_VALUE, rest or (kind if len(kind) > 12 else "")
-
-
-def _time_tile(row: "RunRow", history: History, planned: int) -> tuple[str, str, str]:
-    """Time left while it trains, time taken afterwards."""
-    latest = history.latest
-    if row.ended or latest is None or not history.position:
-        taken = history.finished.seconds if history.finished else latest and latest.seconds
-        return "Time", format_duration(taken) if taken else NO_VALUE, "of training"
-    left = latest.seconds / history.position * max(0.0, planned - history.position)
-    patient = "at most" if row.train.get("patience") else "about"
-    return "Time left", format_duration(left), patient
-
-
-# --- curves -----------------------------------------------------------------------------------
-
-
-def _curves(row: "RunRow", cursor: int, history: History, replay: Replay | None) -> None:
-    metric, detail = _choose_curves()
-    figure = _curves_figure(row.id, cursor, metric, detail, row.ended, history)
-    plot(
-        figure,
-        key="train_curves",
-        height=330,
-        caption=curves_caption(history, metric),
-        alt=curves_finding(history),
-        table=lambda: curves_table(history),
-        slider=_slider(row, replay, leads=True),
-    )
-
-
-def _choose_curves() -> tuple[Metric, Detail]:
-    """Which metric stands beside loss, and how finely the train curve is drawn."""
-    with st.container(horizontal=True, gap="medium"):
-        metrics: list[Metric] = ["auc", "accuracy"]
-        metric = st.segmented_control(
-            "Beside the loss",
-            metrics,
-            format_func=lambda name: METRIC_NAMES[name],
-            default="auc",
-            required=True,
-            key=METRIC,
-            label_visibility="collapsed",
-        )
-        details: list[Detail] = ["within epochs", "by epoch"]
-        detail = st.segmented_control(
-            "Detail",
-            details,
-            format_func=str.capitalize,
-            default="within epochs",
-            required=True,
-            key=DETAIL,
-            label_visibility="collapsed",
-        )
-    return metric or "auc", detail or "within epochs"
-
-
-@st.cache_resource(show_spinner=False, max_entries=64)
-def _curves_figure(
-    run_id: str, cursor: int, metric: Metric, detail: Detail, ended: bool, _history: History
-) -> go.Figure:
-    """One figure for all who watch; not to be changed."""
-    rate = _history.finished.base_rate if _history.finished else None
-    majority = None if rate is None else max(rate, 1 - rate)
-    figure = curves_figure(_history, ("loss", metric), detail, majority)
-    return with_curtain(figure, replay_of(_history), panels=2) if ended else figure
-
-
-def _slider(row: "RunRow", replay: Replay | None, *, leads: bool) -> Slider | None:
-    """The replay's slider under the curves; the other charts follow it."""
-    if replay is None or len(replay.moments) < 3:
-        return None
-    return Slider(
-        label="Replay",
-        readouts=replay.readouts if leads else (),
-        start=len(replay.moments) - 1,
-        play=leads,
-        group=f"{REPLAY}-{row.id}",
-        hidden=not leads,
-        revision=revision_of(row.id, len(replay.moments)),
-    )
-
-
-# --- pinned impressions -----------------------------------------------------------------------
-
-
-def _pinned(row: "RunRow", cursor: int, history: History, replay: Replay | None) -> None:
-    terms = tuple(row.model.get("terms", TERM_NAMES))
-    explained = state.is_trained(row) and bool(row.result)
-    show_pinned(
-        Pinned(row.pinned, row.dataset_name, terms, row.id, cursor, row.ended, explained),
-        history,
-        _slider(row, replay, leads=False),
-    )
-
-
-# --- how the variance divides -----------------------------------------------------------------
-
-
-def _shares(row: "RunRow", cursor: int, history: History, replay: Replay | None) -> None:
-    terms = tuple(row.model.get("terms", TERM_NAMES))
-    if len(terms) < 2:
-        st.caption(f"The score of this model has one term, {terms[0]}: all of it varies with that.")
-        return
-    plot(
-        _shares_figure(row.id, cursor, terms, row.ended, history),
-        key="train_shares",
-        height=230,
-        caption=SHARES_CAPTION,
-        alt=shares_finding(history, terms),
-        table=lambda: shares_table(history),
-        slider=_slider(row, replay, leads=False),
-    )
-
-
-@st.cache_resource(show_spinner=False, max_entries=64)
-def _shares_figure(
-    run_id: str, cursor: int, terms: tuple[str, ...], ended: bool, _history: History
-) -> go.Figure:
-    """One figure for all who watch; not to be changed."""
-    figure = shares_figure(_history, terms)
-    return with_curtain(figure, replay_of(_history)) if ended else figure

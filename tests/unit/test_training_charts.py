@@ -13,6 +13,7 @@ import pytest
 from deepfm.charts import palette
 from deepfm.charts.history import (
     History,
+    Metric,
     RunningMean,
     curve,
     history_of,
@@ -33,11 +34,12 @@ from deepfm.charts.training.comparison import (
     lamps,
 )
 from deepfm.charts.training.curves import (
+    Detail,
     curves_caption,
     curves_figure,
     curves_finding,
-    curves_table,
 )
+from deepfm.charts.training.curves_table import curves_table
 from deepfm.charts.training.pinned import (
     NOT_YET,
     pinned_bars,
@@ -45,8 +47,18 @@ from deepfm.charts.training.pinned import (
     pinned_finding,
     pinned_range,
 )
+from deepfm.charts.training.ranking import (
+    has_two_branches,
+    rank_labels,
+    ranking_figure,
+    ranking_finding,
+    ranking_table,
+)
 from deepfm.charts.training.replay import replay_of, with_curtain, with_pinned_frames
 from deepfm.charts.training.shares import (
+    share_labels,
+    share_text,
+    shares_at,
     shares_figure,
     shares_finding,
     shares_of,
@@ -55,6 +67,7 @@ from deepfm.charts.training.shares import (
 )
 from deepfm.config import TERM_SETS
 from deepfm.events import (
+    BranchAucs,
     Epoch,
     Event,
     Finished,
@@ -62,9 +75,11 @@ from deepfm.events import (
     Notice,
     Point,
     Progress,
+    Resumed,
     Started,
     TermMoments,
 )
+from deepfm.terms import TERM_NAMES
 
 PINNED = ((0.1, 0.5, -0.25), (-0.3, 0.0, 1.5))
 MOMENTS = TermMoments((0.1, 0.2, -0.3), ((1.0, 0.2, 0.1), (0.2, 2.0, -0.4), (0.1, -0.4, 3.0)))
@@ -315,10 +330,84 @@ def test_a_figure_of_a_run_without_events_can_be_drawn() -> None:
 
 
 def test_the_table_of_a_run_has_every_figure_of_every_epoch() -> None:
-    table = curves_table(history_of(run_events(tested=True)))
+    history = history_of(run_events(tested=True))
+    table = curves_table(history)
     assert list(table["epoch"]) == [1, 2, 3]
     assert table["validation auc"].iloc[-1] == pytest.approx(0.63)
     assert {"train loss", "test accuracy", "step examples per second"} <= set(table.columns)
+    within = curves_table(history, "within epochs")
+    assert len(within) == len(history.observations)
+    assert set(within["at"]) == {"within epoch", "end of epoch"}
+
+
+@pytest.mark.parametrize("detail", ["within epochs", "by epoch"])
+def test_the_table_has_the_smoothed_values_that_are_drawn(detail: Detail) -> None:
+    history = history_of(run_events(tested=True))
+    table = curves_table(history, detail, 0.5)
+    series = history.series("loss", "within" if detail == "within epochs" else "train")
+    shown = table["train loss, smoothed over 0.5 epochs"].dropna()
+    assert list(shown) == pytest.approx(series.smoothed(0.5))
+    assert not any("smoothed" in name for name in curves_table(history, detail).columns)
+    assert curves_table(History(), detail, 0.5).empty
+
+
+# --- what the browser may do with a figure ------------------------------------------------------
+
+
+def test_every_chart_over_epochs_may_be_logarithmic_in_them() -> None:
+    history = history_of(run_events())
+    for figure, panels in (
+        (curves_figure(history), 2),
+        (shares_figure(history), 1),
+        (ranking_figure(history), 1),
+    ):
+        axes = figure.layout.meta["log_x"]
+        assert axes == ["xaxis", "xaxis2"][:panels]
+        assert all(figure.layout[axis].range[0] == 0.0 for axis in axes)
+
+
+@pytest.mark.parametrize("metrics", [("loss", "auc"), ("auc", "loss"), ("accuracy", "auc")])
+def test_only_loss_may_be_logarithmic_in_its_values(metrics: tuple[Metric, ...]) -> None:
+    figure = curves_figure(history_of(run_events()), metrics)
+    axes = {
+        f"yaxis{column if column > 1 else ''}"
+        for column, metric in enumerate(metrics, start=1)
+        if metric == "loss"
+    }
+    assert set(figure.layout.meta["log_y"]) == axes
+
+
+def test_a_curve_brings_the_means_that_smoothing_takes_where_they_are_not_its_values() -> None:
+    history = history_of(run_events())
+    train, validation, *_ = curves_figure(history, ("loss",)).data
+    series = history.series("loss", "within")
+    assert list(train.meta["means"]) == pytest.approx(series.means)
+    assert validation.meta == {"smooth": True}
+
+
+def test_another_metric_keeps_the_zoom_of_the_loss() -> None:
+    history = history_of(run_events())
+    auc, accuracy = (curves_figure(history, ("loss", each)) for each in ("auc", "accuracy"))
+    assert auc.layout.yaxis.uirevision == accuracy.layout.yaxis.uirevision
+    assert auc.layout.yaxis2.uirevision != accuracy.layout.yaxis2.uirevision
+    assert auc.layout.uirevision == accuracy.layout.uirevision
+
+
+def test_a_resumed_run_has_a_mark_in_every_panel_and_says_what_it_is() -> None:
+    events = run_events()
+    history = history_of([*events[:12], Resumed(2, 1.5, 3.0), *events[8:]])
+    for figure, panels in (
+        (curves_figure(history), 2),
+        (shares_figure(history), 1),
+        (ranking_figure(history), 1),
+    ):
+        marks = [shape for shape in figure.layout.shapes if shape.x0 == shape.x1 == 1.5]
+        assert len(marks) == panels
+        assert "resumed" in [note.text for note in figure.layout.annotations]
+    assert "went on from its last checkpoint" in curves_caption(history, "auc")
+    assert "checkpoint" not in curves_caption(history_of(events), "auc")
+    frames = with_curtain(curves_figure(history), replay_of(history), panels=2).frames
+    assert all(any(s.x0 == s.x1 == 1.5 for s in f.layout.shapes) for f in frames)
 
 
 # --- pinned impressions, shares -------------------------------------------------------------
@@ -349,7 +438,7 @@ def test_a_model_has_bars_and_bands_for_its_own_terms_only(terms: tuple[str, ...
     bars = pinned_figure(pinned_bars(point(1), 0), 2.0, terms)
     bands = shares_figure(history_of(run_events()), terms)
     assert [trace.name for trace in bars.data] == list(terms)
-    assert [trace.name for trace in bands.data] == list(terms)
+    assert [trace.name for trace in bands.data if trace.stackgroup] == list(terms)
 
 
 def test_shares_are_the_covariance_with_the_logit_over_its_variance() -> None:
@@ -373,9 +462,160 @@ def test_a_score_that_hardly_varies_has_no_shares() -> None:
     assert shares_finding(History()) == "The score hardly varies yet."
 
 
+AGAINST = TermMoments((0.0, 0.0, 0.0), ((0.2, -0.5, 0.0), (-0.5, 2.0, 0.1), (0.0, 0.1, 0.6)))
+"""The linear term mostly works against the pairwise one: its share is below zero."""
+
+
+def against(start: TermMoments = MOMENTS) -> History:
+    """A run whose linear share goes from above zero to below it."""
+    first, second = epoch(1), epoch(2)
+    return history_of(
+        [
+            started(),
+            dataclasses.replace(first, moments=start),
+            dataclasses.replace(second, moments=AGAINST),
+        ]
+    )
+
+
+def test_a_share_below_zero_hangs_under_the_line_at_its_own_height() -> None:
+    history = against()
+    _, last = shares_of(history)
+    assert last.shares[0] == pytest.approx(-0.3 / 2.0)
+    figure = shares_figure(history)
+    below = [trace for trace in figure.data if trace.stackgroup == "below"]
+    above = [trace for trace in figure.data if trace.stackgroup == "above"]
+    assert [trace.name for trace in below] == ["linear"]
+    assert below[0].y[-1] == pytest.approx(last.shares[0])
+    assert sum(trace.y[-1] for trace in above) == pytest.approx(1.0 - last.shares[0])
+    low, high = figure.layout.yaxis.range
+    assert low <= last.shares[0] and high >= 1.0 - last.shares[0]
+    assert "Linear mostly works against the others" in shares_finding(history)
+
+
+def test_a_band_changes_sides_where_its_share_passes_through_zero() -> None:
+    figure = shares_figure(against())
+    sides = [trace for trace in figure.data if trace.name == "linear"]
+    corners = list(zip(sides[0].x, sides[0].y, sides[1].y, strict=True))
+    assert all(top * bottom == 0.0 for _, top, bottom in corners), "never on both sides at once"
+    (crossing,) = [position for position, top, bottom in corners if top == bottom == 0.0]
+    before, after = (each.shares[0] for each in shares_of(against()))
+    assert crossing == pytest.approx(1 + before / (before - after))
+    assert all(
+        sum(trace.y[k] for trace in figure.data if trace.stackgroup) == pytest.approx(1.0)
+        for k in range(len(sides[0].x))
+    )
+
+
+def test_the_covariances_stand_under_the_pointer_and_in_the_table() -> None:
+    history = against()
+    reader = next(trace for trace in shares_figure(history).data if trace.name == "linear read")
+    assert list(reader.customdata[-1]) == pytest.approx([0.2, -0.5, 0.0])
+    assert "with pairwise %{customdata[1]" in reader.hovertemplate
+    row = shares_table(history).iloc[-1]
+    assert row["cov(linear, pairwise)"] == -0.5
+    assert row["variance of the score (logit²)"] == pytest.approx(2.0)
+    six = [name for name in shares_table(history).columns if name.startswith("cov")]
+    assert len(six) == 6
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.324, "32 %"), (-0.041, "−4 %"), (-0.001, "0 %"), (0.0, "0 %")]
+)
+def test_a_share_that_rounds_to_nothing_has_no_sign(share: float, text: str) -> None:
+    assert share_text(share) == text
+
+
+def test_one_wild_first_observation_does_not_press_the_shares_flat() -> None:
+    wild = TermMoments((0.0,) * 3, ((1.0, -6.0, 0.0), (-6.0, 12.0, 0.0), (0.0, 0.0, 0.1)))
+    events = [dataclasses.replace(point(0.001), moments=wild), *run_events(epochs=20)[1:]]
+    low, high = shares_figure(history_of(events)).layout.yaxis.range
+    assert (low, high) == (0.0, 1.0)
+
+
+# --- each branch alone -------------------------------------------------------------------------
+
+
+def ranked(epochs: int = 4) -> list[Event]:
+    return [
+        started(epochs),
+        *(
+            dataclasses.replace(epoch(n), branches=BranchAucs(0.6 + 0.01 * n, 0.5 + 0.02 * n))
+            for n in range(1, epochs + 1)
+        ),
+    ]
+
+
+def test_branches_are_drawn_by_epoch_under_the_whole_model() -> None:
+    figure = ranking_figure(history_of(ranked()))
+    curves = {trace.name: list(trace.y) for trace in figure.data}
+    assert curves["FM alone"] == pytest.approx([0.61, 0.62, 0.63, 0.64])
+    assert curves["deep alone"] == pytest.approx([0.52, 0.54, 0.56, 0.58])
+    assert curves["together"] == pytest.approx([0.61, 0.62, 0.63, 0.64])
+    words = " ".join(note.text for note in figure.layout.annotations)
+    assert "FM alone 0.640" in words and "deep alone 0.580" in words
+    styles = {(trace.line.width, trace.line.dash) for trace in figure.data}
+    assert len(styles) == 3, "told apart without colour"
+
+
+def test_an_epoch_that_was_not_ranked_leaves_the_line_as_it_is() -> None:
+    events = ranked()
+    events[2] = epoch(2)
+    figure = ranking_figure(history_of(events))
+    fm = next(trace for trace in figure.data if trace.name == "FM alone")
+    assert list(fm.x) == [1.0, 3.0, 4.0]
+    assert list(ranking_table(history_of(events))["epoch"]) == [1, 3, 4]
+
+
+def test_a_run_from_before_branches_were_ranked_has_an_empty_chart() -> None:
+    history = history_of(run_events())
+    assert ranking_figure(history).to_json()
+    assert ranking_finding(history) == "The branches have not been ranked yet."
+    assert ranking_table(history).empty
+
+
+def test_the_finding_of_the_branches_names_all_three() -> None:
+    assert ranking_finding(history_of(ranked())) == (
+        "At epoch 4 the FM branch alone ranks validation rows with AUC 0.6400, the deep branch "
+        "alone with 0.5800, together 0.6400."
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "two"),
+    [("LR", False), ("FM", False), ("DNN", False), ("Wide & Deep", True), ("DeepFM", True)],
+)
+def test_a_model_of_one_branch_has_none_to_compare(model: str, two: bool) -> None:
+    assert has_two_branches(TERM_SETS[model]) is two
+
+
+def test_the_labels_of_shares_and_branches_go_back_with_the_replay() -> None:
+    events = [*ranked(), finished(4)]
+    history = history_of(events)
+    replay = replay_of(history)
+    shares, ranks = shares_figure(history), ranking_figure(history)
+    with_curtain(
+        shares, replay, labels=lambda moment: share_labels(shares_at(moment), TERM_NAMES, shares)
+    )
+    with_curtain(
+        ranks,
+        replay,
+        labels=lambda moment: rank_labels(history, moment.epoch if moment else 0.0, ranks),
+    )
+    said = [" ".join(note.text for note in frame.layout.annotations) for frame in ranks.frames]
+    assert "FM alone" not in said[0], "before the first step nothing was ranked"
+    assert "FM alone 0.610" in said[1] and "FM alone 0.640" in said[-1]
+    assert all("best possible" in words for words in said)
+    parts = [[note.text for note in frame.layout.annotations] for frame in shares.frames]
+    assert parts[0] == [] and len(parts[1]) == 3
+    notes = [note.text for note in shares.layout.annotations]
+    assert parts[-1] == notes
+
+
 def test_the_bands_add_up_to_the_whole_at_every_position() -> None:
     figure = shares_figure(history_of(run_events()))
-    assert np.sum([trace.y for trace in figure.data], axis=0) == pytest.approx(1.0)
+    bands = [trace.y for trace in figure.data if trace.stackgroup]
+    assert np.sum(bands, axis=0) == pytest.approx(1.0)
     assert len(shares_table(history_of(run_events()))) == len(shares_of(history_of(run_events())))
 
 

@@ -1,20 +1,20 @@
 """One run's history to its learning curves: two metrics side by side, within and by epoch."""
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from deepfm.charts.history import History, Metric, Part, curve, metrics_of, value_of
+from deepfm.charts.history import PARTS, History, Metric, Part, Track, metrics_of, value_of
 from deepfm.charts.palette import colour, format_auc, line
+from deepfm.charts.smoothing import Series
 from deepfm.charts.training.axes import epoch_axis, value_range
-from deepfm.events import Epoch, Point
+from deepfm.charts.training.marks import add_resumed_marks
+from deepfm.charts.training.views import can_be_smoothed, numbers, viewed
 
 Detail = Literal["within epochs", "by epoch"]
 
-PARTS: Final[tuple[Part, ...]] = ("train", "validation", "test")
 METRIC_NAMES: Final[dict[Metric, str]] = {"loss": "Loss", "accuracy": "Accuracy", "auc": "AUC"}
 _AXIS_TITLES: Final[dict[Metric, str]] = {
     "loss": "loss (mean log loss)",
@@ -41,6 +41,9 @@ _HOW_TO_READ: Final = (
 _ABOUT_THE_BOUND: Final = (
     " Best possible is for rows that the model has not seen: a train line above it is memorising."
 )
+_ABOUT_RESUMING: Final = (
+    " At the upright line the run was interrupted and went on from its last checkpoint."
+)
 
 
 def curves_figure(
@@ -59,11 +62,17 @@ def curves_figure(
         template="deepfm",
         title={"text": "How well it predicts, as it learns"},
         hovermode="x unified",
-        uirevision=",".join(metrics),
+        uirevision="curves",
     )
     for column, metric in enumerate(metrics, start=1):
         _add_panel(figure, column, history, metric, detail, majority)
-    return figure
+    add_resumed_marks(figure, history, panels=len(metrics))
+    loss_axes = [
+        "yaxis" if column == 1 else f"yaxis{column}"
+        for column, metric in enumerate(metrics, start=1)
+        if metric == "loss"
+    ]
+    return viewed(figure, panels=len(metrics), log_y=loss_axes)
 
 
 def _add_panel(
@@ -79,10 +88,11 @@ def _add_panel(
         named = column == 1 and trace.name != SAMPLE
         figure.add_trace(trace.update(showlegend=named), row=1, col=column)
     levels = _levels(history, metric, majority)
-    shown = [value for trace in traces for value in trace.y if value is not None]
+    shown = [float(value) for trace in traces for value in trace.y if value is not None]
     shown += [level for level, _ in levels]
     figure.update_xaxes(**epoch_axis([history]), title_text="epoch", row=1, col=column)
     figure.update_yaxes(
+        uirevision=metric,
         range=value_range(shown, metric),
         title_text=_AXIS_TITLES[metric],
         zeroline=False,
@@ -133,70 +143,69 @@ def add_level(figure: go.Figure, level: float, words: str, column: int = 1) -> N
 def curves_caption(history: History, metric: Metric) -> str:
     """How the curves are read; with a word on the best possible AUC where that is drawn."""
     bound = metric == "auc" and _levels(history, metric, None)
-    return _HOW_TO_READ + (_ABOUT_THE_BOUND if bound else "")
+    return (
+        _HOW_TO_READ
+        + (_ABOUT_THE_BOUND if bound else "")
+        + (_ABOUT_RESUMING if history.resumed else "")
+    )
 
 
-def _traces(history: History, metric: Metric, detail: Detail) -> list[go.Scatter]:
-    """Curves from back to front. A part that is to come is in the legend from the start."""
-    within = detail == "within epochs"
-    train = _train_observations(history) if within else history.epochs
-    traces = [_trace(curve(train, metric, "train"), "train", metric, marked=not within)]
+def tracks_of(history: History, detail: Detail) -> list[Track]:
+    """The curves that are drawn, from back to front; a part that is to come is there at once."""
     started = history.started
     rows = {
         "validation": started.validation_rows if started else 0,
         "test": started.test_rows if started else 0,
     }
-    for part in PARTS[1:]:
-        if rows[part] or any(metrics_of(epoch, part) for epoch in history.epochs):
-            traces.append(_trace(history.curve(metric, part), part, metric, marked=True))
-    if within:
-        traces += _sample_trace(history, metric)
-    return [*traces, *_kept_trace(history, metric)] if rows["validation"] else traces
-
-
-def _train_observations(history: History) -> list[Point | Epoch]:
-    """Points, and the running mean of an epoch only where it had no point: it would lag behind."""
-    with_points = {int(point.epoch) for point in history.points}
-    return [
-        each
-        for each in history.observations
-        if isinstance(each, Point) or each.epoch - 1 not in with_points
+    within = detail == "within epochs"
+    tracks: list[Track] = ["within" if within else "train"]
+    tracks += [
+        part
+        for part in PARTS[1:]
+        if rows[part] or any(metrics_of(epoch, part) for epoch in history.epochs)
     ]
+    samples = len(history.seen_samples)
+    if within and samples >= SAMPLES_AN_EPOCH * max(1, len(history.epochs)):
+        tracks.append("sample")
+    return tracks
 
 
-def _trace(
-    values: tuple[list[float], list[float]], part: Part, metric: Metric, marked: bool
-) -> go.Scatter:
-    positions, heights = values
-    marks = marked and len(positions) <= MARKED_UP_TO
+def _traces(history: History, metric: Metric, detail: Detail) -> list[go.Scatter]:
+    tracks = tracks_of(history, detail)
+    traces = [_trace(history.series(metric, track), track, metric) for track in tracks]
+    return [*traces, *_kept_trace(history, metric)] if "validation" in tracks else traces
+
+
+def _trace(series: Series, track: Track, metric: Metric) -> go.Scatter:
+    if track == "sample":
+        return _sample_trace(series)
+    part: Part = "train" if track == "within" else track
+    marks = track != "within" and len(series.positions) <= MARKED_UP_TO
     return go.Scatter(
-        x=positions or NOTHING,
-        y=heights or NOTHING,
+        x=numbers(series.positions) if series.positions else NOTHING,
+        y=numbers(series.values, short=True) if series.positions else NOTHING,
         name=_LEGEND[part],
         legendgroup=part,
         mode="lines+markers" if marks else "lines",
         line=line(part, "accent"),
         marker={"size": 6 if part != "train" else 4, "color": colour("accent")},
         hovertemplate=f"{part} %{{y:.4f}}<extra></extra>",
+        meta=can_be_smoothed(series),
     )
 
 
-def _sample_trace(history: History, metric: Metric) -> list[go.Scatter]:
+def _sample_trace(series: Series) -> go.Scatter:
     """The validation sample within epochs, where an epoch is long enough to want it."""
-    positions, heights = curve(history.points, metric, "validation")
-    if len(positions) < SAMPLES_AN_EPOCH * max(1, len(history.epochs)):
-        return []
-    return [
-        go.Scatter(
-            x=positions,
-            y=heights,
-            name=SAMPLE,
-            legendgroup="validation",
-            mode="lines",
-            line={"color": colour("accent", 0.55), "width": 1.5, "dash": "dash"},
-            hovertemplate="validation sample %{y:.4f}<extra></extra>",
-        )
-    ]
+    return go.Scatter(
+        x=numbers(series.positions),
+        y=numbers(series.values, short=True),
+        name=SAMPLE,
+        legendgroup="validation",
+        mode="lines",
+        line={"color": colour("accent", 0.55), "width": 1.5, "dash": "dash"},
+        hovertemplate="validation sample %{y:.4f}<extra></extra>",
+        meta=can_be_smoothed(series),
+    )
 
 
 def _kept_trace(history: History, metric: Metric) -> list[go.Scatter]:
@@ -235,22 +244,3 @@ def curves_finding(history: History) -> str:
     if history.best is not None:
         words += f"; the best epoch so far is {history.best.epoch}"
     return words + "."
-
-
-def curves_table(history: History) -> pd.DataFrame:
-    """One row an end of an epoch, every figure of every part."""
-    return pd.DataFrame([_table_row(epoch) for epoch in history.epochs])
-
-
-def _table_row(epoch: Epoch) -> dict[str, Any]:
-    row: dict[str, Any] = {"epoch": epoch.epoch, "seconds": epoch.seconds}
-    for part in PARTS:
-        metrics = metrics_of(epoch, part)
-        for metric in METRIC_NAMES:
-            row[f"{part} {metric}"] = value_of(metrics, metric)
-    return {
-        **row,
-        "examples per second": epoch.examples_per_second,
-        "step examples per second": epoch.step_examples_per_second,
-        "best so far": epoch.best,
-    }

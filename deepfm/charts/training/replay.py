@@ -1,6 +1,6 @@
 """A trained run's history to frames that take its charts back through the training."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from deepfm.events import Epoch, Point
 from deepfm.terms import TERM_NAMES
 
 MOST_FRAMES: Final = 120
+Labels = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -58,18 +59,33 @@ def _readout(history: History, moment: Point | Epoch | None) -> str:
     return words
 
 
-def with_curtain(figure: go.Figure, replay: Replay, panels: int = 1) -> go.Figure:
-    """The figure with frames in which a curtain covers, in each panel, what came later."""
+def with_curtain(
+    figure: go.Figure,
+    replay: Replay,
+    panels: int = 1,
+    labels: Callable[[Point | Epoch | None], Labels] | None = None,
+) -> go.Figure:
+    """The figure with frames in which a curtain covers, in each panel, what came later.
+
+    labels   what stands right of the panel at a moment, in the place of the figure's own labels
+    """
     standing = [shape.to_plotly_json() for shape in figure.layout.shapes]
+    notes = [note for note in figure.layout.annotations if note.xref != "paper"]
+    notes = [note.to_plotly_json() for note in notes]
     last = len(replay.moments) - 1
     figure.frames = [
         go.Frame(
             name=str(number),
             data=[],
             traces=[],
-            layout={"shapes": [*(_curtains(position, panels) if number < last else []), *standing]},
+            layout={
+                "shapes": [*(_curtains(position, panels) if number < last else []), *standing],
+                **({"annotations": [*notes, *labels(moment)]} if labels else {}),
+            },
         )
-        for number, position in enumerate(replay.positions)
+        for number, (moment, position) in enumerate(
+            zip(replay.moments, replay.positions, strict=True)
+        )
     ]
     return figure
 

@@ -1,0 +1,150 @@
+"""AUCs of each branch alone, as a run learns, to their curves under that of the whole model."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from deepfm.charts.history import History, metrics_of, value_of
+from deepfm.charts.palette import colour, format_auc, line, new_figure
+from deepfm.charts.training.axes import epoch_axis, spread_labels, value_range
+from deepfm.charts.training.curves import MARKED_UP_TO, add_level
+from deepfm.charts.training.marks import add_resumed_marks
+from deepfm.charts.training.views import numbers, viewed
+from deepfm.events import Epoch
+
+Branch = str
+
+RANKING_CAPTION: Final = (
+    "a branch alone is scored as base + (branch − its mean), so it ranks as the branch does. Where "
+    "the dashed line stands above both, the branches know different things; neither was trained "
+    "to stand alone. 0.5 is a coin."
+)
+_NAMES: Final[Mapping[Branch, str]] = {"all": "together", "fm": "FM alone", "deep": "deep alone"}
+_COLOURS: Final[Mapping[Branch, str]] = {"all": "accent", "fm": "pairwise", "deep": "deep"}
+_LINES: Final[Mapping[Branch, dict[str, Any]]] = {
+    "all": line("validation", "accent"),
+    "fm": {"color": colour("pairwise"), "width": 4, "dash": "solid"},
+    "deep": {"color": colour("deep"), "width": 2, "dash": "dot"},
+}
+
+
+def ranks_of(history: History, branch: Branch) -> tuple[list[float], list[float]]:
+    """Positions and AUCs of "fm", "deep" or "all" at the ends of epochs, where they are known."""
+    if branch == "all":
+        return history.curve("auc", history.judged_by)
+    known = [(each, auc_of(each, branch)) for each in history.ranked]
+    found = [(float(each.epoch), auc) for each, auc in known if auc is not None]
+    return [position for position, _ in found], [auc for _, auc in found]
+
+
+def auc_of(epoch: Epoch, branch: Branch) -> float | None:
+    """One branch's AUC at the end of an epoch."""
+    if epoch.branches is None:
+        return None
+    return epoch.branches.fm if branch == "fm" else epoch.branches.deep
+
+
+def has_two_branches(terms: Sequence[str]) -> bool:
+    """Whether a model has an FM branch and a deep one, so that each can be looked at alone."""
+    return "deep" in terms and len(terms) > 1
+
+
+def ranking_figure(history: History) -> go.Figure:
+    """AUC of the FM branch alone, the deep branch alone and the whole model, by epoch."""
+    figure = new_figure(
+        "What each branch ranks alone, as it learns",
+        x="epoch",
+        y=f"{history.judged_by} AUC",
+        hovermode="x unified",
+        showlegend=False,
+        margin={"r": 112, "t": 12},
+        uirevision="ranking",
+    )
+    for branch in ("fm", "deep", "all"):
+        figure.add_trace(_trace(history, branch))
+    best = history.started.best_possible_auc if history.started else None
+    known = [value for branch in _NAMES for value in ranks_of(history, branch)[1]]
+    low, high = value_range([*known, *([best] if best is not None else [])], "auc")
+    figure.update_xaxes(**epoch_axis([history]))
+    figure.update_yaxes(range=(low, high), zeroline=False)
+    if best is not None:
+        add_level(figure, best, f"best possible {best:.2f}")
+    add_resumed_marks(figure, history)
+    standing = figure.layout.annotations
+    labels = rank_labels(history, history.position, figure)
+    figure.update_layout(annotations=[*standing, *labels])
+    return viewed(figure)
+
+
+def _trace(history: History, branch: Branch) -> go.Scatter:
+    positions, values = ranks_of(history, branch)
+    marks = len(positions) <= MARKED_UP_TO
+    return go.Scatter(
+        x=numbers(positions) if positions else [None],
+        y=numbers(values, short=True) if positions else [None],
+        name=_NAMES[branch],
+        mode="lines+markers" if marks else "lines",
+        line=_LINES[branch],
+        marker={"size": 6, "color": colour(_COLOURS[branch])},
+        hovertemplate=f"{_NAMES[branch]} %{{y:.4f}}<extra></extra>",
+    )
+
+
+def rank_labels(history: History, position: float, figure: go.Figure) -> list[Mapping[str, Any]]:
+    """Each line's name and its value at a position of the training, right of the panel."""
+    ends = []
+    for branch in _NAMES:
+        reached = [
+            value
+            for at, value in zip(*ranks_of(history, branch), strict=True)
+            if at <= position + 1e-9
+        ]
+        if reached:
+            ends.append((branch, reached[-1]))
+    low, high = figure.layout.yaxis.range
+    heights = spread_labels([value for _, value in ends], gap=0.11 * (high - low))
+    return [
+        {
+            "xref": "paper",
+            "x": 1.0,
+            "xshift": 8,
+            "y": height,
+            "text": f"{_NAMES[branch]} {value:.3f}",
+            "showarrow": False,
+            "xanchor": "left",
+            "font": {"color": colour(_COLOURS[branch]), "size": 12},
+        }
+        for (branch, value), height in zip(ends, heights, strict=True)
+    ]
+
+
+def ranking_finding(history: History) -> str:
+    """The latest AUCs of the branches in one sentence."""
+    if not history.ranked:
+        return "The branches have not been ranked yet."
+    last = history.ranked[-1]
+    words = (
+        f"At epoch {last.epoch} the FM branch alone ranks {history.judged_by} rows with AUC "
+        f"{format_auc(auc_of(last, 'fm'))}, the deep branch alone with "
+        f"{format_auc(auc_of(last, 'deep'))}"
+    )
+    together = value_of(metrics_of(last, history.judged_by), "auc")
+    return f"{words}, together {format_auc(together)}."
+
+
+def ranking_table(history: History) -> pd.DataFrame:
+    """One row an end of an epoch at which the branches were ranked."""
+    part = history.judged_by
+    return pd.DataFrame(
+        [
+            {
+                "epoch": each.epoch,
+                f"{part} AUC, FM branch alone": auc_of(each, "fm"),
+                f"{part} AUC, deep branch alone": auc_of(each, "deep"),
+                f"{part} AUC, together": value_of(metrics_of(each, part), "auc"),
+            }
+            for each in history.ranked
+        ]
+    )

@@ -1,0 +1,248 @@
+"""A run's history to its live charts: curves, pinned impressions, shares, branches, replay."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from deepfm.charts.history import History, Metric
+from deepfm.charts.training.curves import (
+    METRIC_NAMES,
+    Detail,
+    curves_caption,
+    curves_figure,
+    curves_finding,
+)
+from deepfm.charts.training.curves_table import curves_table
+from deepfm.charts.training.ranking import (
+    RANKING_CAPTION,
+    has_two_branches,
+    rank_labels,
+    ranking_figure,
+    ranking_finding,
+    ranking_table,
+)
+from deepfm.charts.training.replay import Labels, Replay, replay_of, with_curtain
+from deepfm.charts.training.shares import (
+    SHARES_CAPTION,
+    share_labels,
+    shares_at,
+    shares_figure,
+    shares_finding,
+    shares_table,
+)
+from deepfm.events import Epoch, Point
+from deepfm.terms import TERM_NAMES
+from deepfm.ui import state
+from deepfm.ui.look import look_controls
+from deepfm.ui.pinned import Pinned, show_pinned
+from deepfm.ui.plot import Slider, plot, revision_of
+
+if TYPE_CHECKING:
+    from deepfm.runs.store import RunRow
+
+VIEW: Final = "train"
+"""The group of charts that one set of controls changes: all over epochs of one run."""
+METRIC: Final = "metric"
+DETAIL: Final = "detail"
+REPLAY: Final = "replay"
+
+
+@dataclass(frozen=True)
+class Watched:
+    """One run as far as it has learned; cursor is that of its newest event."""
+
+    row: "RunRow"
+    cursor: int
+    history: History
+    replay: Replay | None
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The model's terms."""
+        return tuple(self.row.model.get("terms", TERM_NAMES))
+
+    @property
+    def key(self) -> tuple[str, int, bool]:
+        """What a figure of this run depends on, apart from how it is looked at."""
+        return self.row.id, self.cursor, self.row.ended
+
+
+def show_learning(row: "RunRow", cursor: int, history: History) -> None:
+    """All charts of a run; once it has ended a slider takes them back through its training."""
+    watched = Watched(row, cursor, history, replay_of(history) if row.ended else None)
+    _show_curves(watched)
+    _show_pinned(watched)
+    with st.container():
+        _show_branches(watched)
+
+
+# --- curves -----------------------------------------------------------------------------------
+
+
+def _show_curves(watched: Watched) -> None:
+    with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
+        metric, detail = _choose_curves()
+        look = look_controls(VIEW, key="train_look")
+    history = watched.history
+    plot(
+        _curves_figure(watched.key, metric, detail, history),
+        key="train_curves",
+        height=330,
+        caption=curves_caption(history, metric),
+        alt=curves_finding(history),
+        table=lambda: curves_table(history, detail, look.smoothing),
+        slider=_slider(watched, leads=True),
+        view=VIEW,
+    )
+
+
+def _choose_curves() -> tuple[Metric, Detail]:
+    """Which metric stands beside loss, and how finely the train curve is drawn."""
+    metrics: list[Metric] = ["auc", "accuracy"]
+    metric = st.segmented_control(
+        "Beside the loss",
+        metrics,
+        format_func=lambda name: METRIC_NAMES[name],
+        default="auc",
+        required=True,
+        key=METRIC,
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    details: list[Detail] = ["within epochs", "by epoch"]
+    detail = st.segmented_control(
+        "Detail",
+        details,
+        format_func=str.capitalize,
+        default="within epochs",
+        required=True,
+        key=DETAIL,
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    return metric or "auc", detail or "within epochs"
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _curves_figure(
+    key: tuple[str, int, bool], metric: Metric, detail: Detail, _history: History
+) -> go.Figure:
+    """One figure for all who watch; not to be changed."""
+    rate = _history.finished.base_rate if _history.finished else None
+    majority = None if rate is None else max(rate, 1 - rate)
+    figure = curves_figure(_history, ("loss", metric), detail, majority)
+    _, _, ended = key
+    return with_curtain(figure, replay_of(_history), panels=2) if ended else figure
+
+
+def _slider(watched: Watched, *, leads: bool) -> Slider | None:
+    """The replay's slider under the curves; the other charts follow it."""
+    replay = watched.replay
+    if replay is None or len(replay.moments) < 3:
+        return None
+    return Slider(
+        label="Replay",
+        readouts=replay.readouts if leads else (),
+        start=len(replay.moments) - 1,
+        play=leads,
+        group=f"{REPLAY}-{watched.row.id}",
+        hidden=not leads,
+        revision=revision_of(watched.row.id, len(replay.moments)),
+    )
+
+
+# --- pinned impressions -----------------------------------------------------------------------
+
+
+def _show_pinned(watched: Watched) -> None:
+    row = watched.row
+    explained = state.is_trained(row) and bool(row.result)
+    show_pinned(
+        Pinned(
+            row.pinned,
+            row.dataset_name,
+            watched.terms,
+            row.id,
+            watched.cursor,
+            row.ended,
+            explained,
+        ),
+        watched.history,
+        _slider(watched, leads=False),
+    )
+
+
+# --- what the terms and branches do -----------------------------------------------------------
+
+
+def _show_branches(watched: Watched) -> None:
+    """How the variance divides, and what each branch ranks alone, beside each other."""
+    terms = watched.terms
+    if len(terms) < 2:
+        st.caption(f"The score of this model has one term, {terms[0]}: all of it varies with that.")
+        return
+    if not has_two_branches(terms):
+        _show_shares(watched)
+        return
+    with st.container(key="two_branches"):
+        left, right = st.columns(2, gap="medium")
+        with left:
+            _show_shares(watched)
+        with right:
+            _show_ranking(watched)
+
+
+def _show_shares(watched: Watched) -> None:
+    history, terms = watched.history, watched.terms
+    plot(
+        _shares_figure(watched.key, terms, history),
+        key="train_shares",
+        height=240,
+        caption=SHARES_CAPTION,
+        alt=shares_finding(history, terms),
+        table=lambda: shares_table(history),
+        slider=_slider(watched, leads=False),
+        view=VIEW,
+    )
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _shares_figure(
+    key: tuple[str, int, bool], terms: tuple[str, ...], _history: History
+) -> go.Figure:
+    """One figure for all who watch; not to be changed."""
+    figure = shares_figure(_history, terms)
+
+    def labels(moment: Point | Epoch | None) -> Labels:
+        return share_labels(shares_at(moment), terms, figure)
+
+    _, _, ended = key
+    return with_curtain(figure, replay_of(_history), labels=labels) if ended else figure
+
+
+def _show_ranking(watched: Watched) -> None:
+    history = watched.history
+    plot(
+        _ranking_figure(watched.key, history),
+        key="train_ranking",
+        height=240,
+        caption=RANKING_CAPTION,
+        alt=ranking_finding(history),
+        table=lambda: ranking_table(history),
+        slider=_slider(watched, leads=False),
+        view=VIEW,
+    )
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _ranking_figure(key: tuple[str, int, bool], _history: History) -> go.Figure:
+    """One figure for all who watch; not to be changed."""
+    figure = ranking_figure(_history)
+
+    def labels(moment: Point | Epoch | None) -> Labels:
+        return rank_labels(_history, moment.epoch if moment else 0.0, figure)
+
+    _, _, ended = key
+    return with_curtain(figure, replay_of(_history), labels=labels) if ended else figure
