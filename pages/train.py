@@ -5,9 +5,11 @@ import streamlit as st
 from deepfm.charts.palette import TERM_WORDS, format_count, format_probability
 from deepfm.data.dataset import Dataset
 from deepfm.errors import DeepFMError
+from deepfm.sweeps import KIND
 from deepfm.ui import links, state
 from deepfm.ui.compared import watch_group
 from deepfm.ui.queueing import pinned_of
+from deepfm.ui.sweep_view import earlier_sweeps, watch_sweep
 from deepfm.ui.text import plain, show_error
 from deepfm.ui.train_form import train_form
 from deepfm.ui.watching import STATE_WORDS, watch_run
@@ -74,7 +76,8 @@ def watch(dataset: Dataset | None) -> None:
     """The run or group that the address names; else what is going to be seen here."""
     try:
         if group_id := st.query_params.get("group"):
-            watch_group(group_id)
+            sweep = state.store().group(group_id).kind == KIND
+            (watch_sweep if sweep else watch_group)(group_id)
         elif (run_id := st.query_params.get("run", "")) and run_id != state.DEMO:
             watch_run(run_id)
         elif dataset is not None:
@@ -95,6 +98,7 @@ def before_training(dataset: Dataset) -> None:
         st.markdown("**Earlier runs on this dataset**")
         for row in earlier:
             links.link("train", f"{row.name} ({STATE_WORDS[row.state]})", run=row.id)
+    earlier_sweeps(dataset)
 
 
 page()

@@ -73,10 +73,16 @@ def dataset_in_address() -> str:
 
 def _dataset_of_run() -> str:
     """The id of the dataset that the run or group in the address was trained on; "" if none."""
+    from deepfm.sweeps import KIND, Record
+
     run_id, group_id = (st.query_params.get(name, "") for name in ("run", "group"))
     try:
         if group_id:
-            run_id = store().group(group_id).runs[0]
+            group = store().group(group_id)
+            if group.kind == KIND:
+                source = Record.from_dict(group.spec).sweep.source
+                return DEMO if source.name == DEMO else source.fingerprint
+            run_id = group.runs[0]
         if not run_id or run_id == DEMO:
             return ""
         row = store().run(run_id)

@@ -16,10 +16,12 @@ from deepfm.config import (
     TrainConfig,
 )
 from deepfm.errors import ConfigError, DeepFMError
+from deepfm.sweeps import payload_of
 from deepfm.ui import state
 from deepfm.ui.expected import check_fits, expected, measured_rates, size_of
 from deepfm.ui.forms import SettingsForm, mistake
 from deepfm.ui.queueing import queue_all_five, queue_one
+from deepfm.ui.sweep_form import sweep_form
 from deepfm.ui.text import plain, show_error
 from deepfm.ui.waiting import show_job_end, wait_for_job
 
@@ -63,6 +65,7 @@ def train_form(dataset: "Dataset", dataset_id: str) -> None:
     if pressed and _has_mistake(form, more):
         st.session_state[MORE_OPEN] = True
     _more(form, more)
+    sweep_form(dataset, model, train)
 
 
 def _choose_preset(dataset: "Dataset", settings: Mapping[str, Setting]) -> Preset:
@@ -154,7 +157,7 @@ def _offer_preparing(dataset: "Dataset", dataset_id: str, preset: Preset) -> Non
         for name, value in wanted.items()
     )
     st.caption(plain(f"This preset's recipe prepares the data with {words}."))
-    payload = _payload_of(dataset)
+    payload = payload_of(dataset, state.store().jobs())
     if payload is None:
         st.caption("To follow it, prepare the file again on the Data page with that setting.")
         return
@@ -166,18 +169,6 @@ def _offer_preparing(dataset: "Dataset", dataset_id: str, preset: Preset) -> Non
             "prepare", {**payload, "config": config}
         )
         st.rerun()
-
-
-def _payload_of(dataset: "Dataset") -> dict[str, Any] | None:
-    """What the job that prepared this dataset was given, if it is known and its files are kept."""
-    from pathlib import Path
-
-    for job in state.store().jobs():
-        if job.kind == "prepare" and (job.result or {}).get("fingerprint") == dataset.fingerprint:
-            files = [job.payload.get(name) for name in ("train", "test")]
-            if all(Path(file).is_file() for file in files if file):
-                return job.payload
-    return None
 
 
 def _prepared(job: "JobRow") -> None:

@@ -1,0 +1,323 @@
+"""A sweep in the store to one item on the page: how far it is, what it says, its charts."""
+
+import time
+from typing import TYPE_CHECKING, Final
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from deepfm.charts.palette import NO_VALUE, format_count, format_duration
+from deepfm.charts.sweeps import (
+    EFFECT_CAPTION,
+    PARALLEL_CAPTION,
+    effect_figure,
+    parallel_figure,
+    parameters_of,
+    sweep_table,
+)
+from deepfm.errors import DeepFMError
+from deepfm.sweeps import (
+    KIND,
+    STUDIES,
+    Configuration,
+    Record,
+    Results,
+    Spread,
+    axis_label,
+    final_figures,
+    read_results,
+    stop,
+)
+from deepfm.ui import links, state
+from deepfm.ui.forms import SettingsForm
+from deepfm.ui.plot import plot, revision_of
+from deepfm.ui.text import plain, show_notice
+
+if TYPE_CHECKING:
+    from deepfm.data.dataset import Dataset
+    from deepfm.runs.store import GroupRow, RunRow
+
+LIVE: Final = 1.0
+"""Seconds between two looks while it goes on."""
+
+
+def watch_sweep(group_id: str) -> None:
+    """Show a sweep, drawn again by itself while it goes on."""
+    interval = None if read_results(state.store(), group_id).ended else LIVE
+    st.fragment(_sweep, run_every=interval)(group_id, interval)
+
+
+def _sweep(group_id: str, interval: float | None) -> None:
+    results = read_results(state.store(), group_id)
+    if results.ended != (interval is None):
+        st.rerun()
+    _head(results, group_id)
+    with st.container():
+        _what_it_says(results)
+    with st.container():
+        _best(results)
+    if results.ranked:
+        _effect(results)
+        _parallel(results)
+    _table(results)
+
+
+def earlier_sweeps(dataset: "Dataset") -> None:
+    """Links to the newest sweeps on this dataset."""
+    groups = [
+        group
+        for group in state.store().groups(kind=KIND, limit=50)
+        if _dataset_of(group) == dataset.fingerprint
+    ]
+    if groups:
+        st.markdown("**Earlier sweeps on this dataset**")
+        for group in groups[:3]:
+            links.link("train", group.name, group=group.id, icon=":material/tune:")
+
+
+def _dataset_of(group: "GroupRow") -> str:
+    try:
+        return Record.from_dict(group.spec).sweep.source.fingerprint
+    except DeepFMError:
+        return ""  # Damaged: it says so when it is opened.
+
+
+# --- head -----------------------------------------------------------------------------------
+
+
+def _head(results: Results, group_id: str) -> None:
+    sweep = results.sweep
+    with st.container(
+        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
+    ):
+        with st.container(width="content", gap=None):
+            st.markdown(f"**{plain(state.store().group(group_id).name)}**")
+            st.caption(plain(_progress_in_words(results)))
+        if not results.ended:
+            st.button(
+                "Stop all",
+                key="sweep_stop",
+                icon=":material/stop_circle:",
+                on_click=stop,
+                args=(state.store(), group_id),
+            )
+    with st.container():
+        if not results.ended:
+            st.progress(results.done / max(1, results.planned))
+    if sweep.study:
+        st.caption(plain(f"{STUDIES[sweep.study].question} {STUDIES[sweep.study].found}"))
+
+
+def _progress_in_words(results: Results) -> str:
+    """ "7 of 18 runs · about 40 s left", or what became of them."""
+    if not results.ended:
+        left = _seconds_left(results)
+        words = f"{results.done} of {results.planned} runs have ended"
+        return words + (f" · about {format_duration(left)} left" if left else "")
+    bad = [row for row in results.runs if row.state != "finished"]
+    words = f"{len(results.runs)} runs: {len(results.configurations)} configurations"
+    words += f" × {len(results.sweep.seeds)} seeds" if len(results.sweep.seeds) > 1 else ""
+    if bad:
+        words += f"; {len(bad)} {'was' if len(bad) == 1 else 'were'} not trained to the end"
+    return words
+
+
+def _seconds_left(results: Results) -> float | None:
+    """At the pace so far of the runs that were trained for this sweep."""
+    own = [row for row in results.runs if row.id not in results.record.joined]
+    started = [row.started for row in own if row.started]
+    done = sum(row.ended for row in own)
+    if not started or not done:
+        return None
+    pace = (time.time() - min(started)) / done
+    return pace * (results.planned - results.done)
+
+
+# --- what it says ---------------------------------------------------------------------------
+
+
+def _what_it_says(results: Results) -> None:
+    if results.record.message:
+        show_notice(results.record.message)
+    for row in results.runs:
+        if row.state == "failed":
+            show_notice(f"{row.name} failed. {row.message}")
+            break
+    if results.ranked:
+        verdict = results.verdict
+        icon = ":material/emoji_events:" if verdict.winner else ":material/balance:"
+        with st.container(border=True):
+            st.markdown(f"{icon} {plain(verdict.words)}")
+    elif not results.ended:
+        st.caption("Results come as runs end; a configuration counts once a seed is trained.")
+
+
+def _best(results: Results) -> None:
+    """The best configuration, with the figures of the test rows, which chose nothing."""
+    best = results.best
+    if best is None:
+        return
+    run = best.best_run(results.sweep.objective)
+    assert run is not None
+    with st.container(
+        key="sweep_best",
+        horizontal=True,
+        vertical_alignment="center",
+        horizontal_alignment="distribute",
+    ):
+        st.markdown(f"**Best{'' if results.ended else ' so far'}:** {plain(best.name)}")
+        with st.container(horizontal=True, width="content"):
+            links.button("train", "Open", key="sweep_open_best", run=run.row.id, kind="primary")
+            st.button(
+                "Train this with more epochs",
+                key="sweep_more",
+                help="Puts these settings into the form, with twice the epochs.",
+                on_click=_more_epochs,
+                args=(run.row,),
+                icon=":material/edit:",
+            )
+    st.html(_tiles(results, best, run.row))
+
+
+def _tiles(results: Results, best: Configuration, row: "RunRow") -> str:
+    """Validation and test figures with their spread; only numbers and words of our own."""
+    part = str((row.result or {}).get("part", ""))
+    figures = final_figures(best)
+    tiles = [
+        ("Validation AUC", best.auc, "chose it"),
+        ("Validation log loss", best.log_loss, ""),
+    ]
+    if results.sweep.objective == "log_loss":
+        tiles = [
+            ("Validation log loss", best.log_loss, "chose it"),
+            ("Validation AUC", best.auc, ""),
+        ]
+    if part == "test":
+        tiles += [
+            ("Test AUC", figures["auc"], "chose nothing"),
+            ("Test log loss", figures["log_loss"], "chose nothing"),
+        ]
+    cells = [
+        (name, NO_VALUE if spread is None else f"{spread.mean:.4f}", _spread_words(spread, note))
+        for name, spread, note in tiles
+    ]
+    cells.append(("Parameters", format_count(parameters_of(results.record, best)), ""))
+    html = "".join(
+        f'<div class="dfm-tile" role="listitem"><span>{name}</span><b>{value}</b>'
+        f"<small>{small}</small></div>"
+        for name, value, small in cells
+    )
+    return f'<div class="dfm-tiles" role="list">{html}</div>'
+
+
+def _spread_words(spread: Spread | None, note: str) -> str:
+    deviation = spread.deviation if spread else None
+    return " · ".join(filter(None, (f"± {deviation:.4f}" if deviation is not None else "", note)))
+
+
+def _more_epochs(row: "RunRow") -> None:
+    """A callback: the form takes a run's settings with twice the epochs."""
+    from deepfm.ui.train_form import all_settings, fill_from
+
+    fill_from(row)
+    epochs = all_settings()["epochs"]
+    SettingsForm("train").put(epochs, min(int(epochs.high or 1), 2 * int(row.train["epochs"])))
+    for name in ("run", "group"):
+        st.query_params.pop(name, None)
+    state.show_dataset(state.DEMO if row.dataset_name == state.DEMO else row.fingerprint)
+
+
+# --- charts and table -----------------------------------------------------------------------
+
+
+def _effect(results: Results) -> None:
+    axes = results.sweep.axes
+    place = 0
+    if len(axes) > 1:
+        chosen = st.segmented_control(
+            "Setting",
+            list(range(len(axes))),
+            format_func=lambda each: axis_label(axes[each]),
+            default=0,
+            required=True,
+            key="sweep_axis",
+            label_visibility="collapsed",
+        )
+        place = int(chosen or 0)
+    plot(
+        _effect_figure(_revision(results), place, results),
+        key="sweep_effect",
+        height=300,
+        caption=EFFECT_CAPTION,
+        alt=results.verdict.words,
+        table=lambda: sweep_table(results),
+    )
+
+
+def _parallel(results: Results) -> None:
+    plot(
+        _parallel_figure(_revision(results), results),
+        key="sweep_parallel",
+        height=280,
+        caption=PARALLEL_CAPTION,
+        alt=results.verdict.words,
+    )
+
+
+def _revision(results: Results) -> str:
+    """Changes when any run has more to say."""
+    return revision_of(*((row.id, row.state) for row in results.runs), results.record.open)
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _effect_figure(revision: str, place: int, _results: Results) -> go.Figure:
+    """One figure for all who watch; not to be changed."""
+    return effect_figure(_results, place)
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _parallel_figure(revision: str, _results: Results) -> go.Figure:
+    """One figure for all who watch; not to be changed."""
+    return parallel_figure(_results)
+
+
+def _table(results: Results) -> None:
+    """All configurations; a ticked one can be opened."""
+    if not results.configurations:
+        return
+    config = st.column_config
+    chosen = st.dataframe(
+        sweep_table(results),
+        key=f"sweep_table_{_revision(results)}",
+        hide_index=True,
+        placeholder=NO_VALUE,
+        on_select="rerun",
+        selection_mode="single-row",
+        height=min(38 + 35 * len(results.configurations), 388),
+        column_config={
+            "rank": config.NumberColumn("#", width=40),
+            **{
+                name: config.NumberColumn(format="%.4f", help=_COLUMN_HELP[name])
+                for name in _COLUMN_HELP
+            },
+            "parameters": config.NumberColumn(format="localized"),
+            "seconds a run": config.NumberColumn(format="%.1f"),
+            "seeds": config.TextColumn(help="Trained, of those queued."),
+        },
+    )
+    rows = chosen.selection.rows
+    if not rows or rows[0] >= len(results.configurations):
+        st.caption("Tick a configuration to open its runs.")
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption("Open its runs:", width="content")
+        for run in results.configurations[rows[0]].runs:
+            links.link("train", f"seed {run.seed}", run=run.row.id)
+
+
+_COLUMN_HELP: Final = {
+    "validation AUC": "Mean over the seeds, each at the epoch whose weights are kept.",
+    "± AUC": "One standard deviation over the seeds.",
+    "validation log loss": "Mean over the seeds, each at the epoch whose weights are kept.",
+    "± log loss": "One standard deviation over the seeds.",
+}
