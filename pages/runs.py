@@ -5,36 +5,40 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from deepfm.charts.palette import NO_VALUE
 from deepfm.errors import DeepFMError
-from deepfm.ui import links, state
-from deepfm.ui.compared import compare
-from deepfm.ui.plot import revision_of
-from deepfm.ui.run_table import differences, runs_table, settings_in_words, table_columns
-from deepfm.ui.text import plain, show_error
+from deepfm.ui import links, run_actions, run_list, state
+from deepfm.ui.copy_link import copy_link
+from deepfm.ui.run_compare import compare_runs
+from deepfm.ui.run_lines import Line, table_lines
+from deepfm.ui.run_list import Wanted
+from deepfm.ui.run_table import Actions, show_table
+from deepfm.ui.run_words import settings_in_words
+from deepfm.ui.text import plain, show_error, show_notice
 from deepfm.ui.watching import STATE_WORDS, stop_button
 
 if TYPE_CHECKING:
-    from deepfm.runs.store import RunRow
+    from deepfm.runs.store import Overview, RunRow
 
-MOST_SHOWN = 300
 REFRESH_SECONDS = 1.0
-SELECTED = "selected"
-ORDER = "runs_order"
+FOLLOW = "runs_follow"
 
 
 def page() -> None:
     """The table, drawn again by itself while a run goes on."""
     st.title("Which settings won, and what differs?", anchor=False)
     try:
-        rows = state.store().runs(limit=MOST_SHOWN)
-        if not rows:
+        if not state.store().runs(limit=1):
             first_run()
             return
-        interval = REFRESH_SECONDS if any(not row.ended for row in rows) else None
+        interval = REFRESH_SECONDS if something_goes_on() else None
         st.fragment(show_runs, run_every=interval)(interval)
     except DeepFMError as error:
         show_error(error)
+
+
+def something_goes_on() -> bool:
+    """Whether any run waits or trains."""
+    return bool(state.store().runs(states=("queued", "training"), limit=1))
 
 
 def first_run() -> None:
@@ -43,20 +47,95 @@ def first_run() -> None:
     with st.container(horizontal=True):
         links.link("train", "Train the demo", dataset=state.DEMO)
         links.link("data", "Load your own click log")
+        run_actions.import_run()
 
 
 def show_runs(interval: float | None) -> None:
-    """Filter, table, and what can be done with the runs that are ticked."""
-    rows = state.store().runs(limit=MOST_SHOWN)
-    if any(not row.ended for row in rows) != (interval is not None) or not rows:
+    """Filters, table, and what can be done with the runs that are ticked."""
+    if run_id := st.session_state.pop(FOLLOW, ""):
+        links.go_to("train", run=run_id)
+    if something_goes_on() != (interval is not None):
         st.rerun()
-    shown = filtered(rows)
-    if not shown:
-        st.caption("No run fits this filter.")
-        return
-    choose(shown)
-    ids = st.query_params.get_all(SELECTED)
-    chosen = [row for row in shown if row.id in ids]
+    wanted = run_list.choose_filters()
+    chosen, unknown = run_list.ticked()
+    found = run_list.read_page(wanted)
+    if found.items:
+        show_list(found, wanted, chosen)
+    else:
+        nothing_fits(wanted)
+    with st.container(
+        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
+    ):
+        with st.container(horizontal=True, vertical_alignment="center", width="content"):
+            run_list.choose_page(found)
+        run_actions.import_run()
+    if unknown:
+        say_unknown(unknown, chosen)
+    show_chosen(chosen)
+    if group_id := st.query_params.get(run_list.GROUP, ""):
+        show_group(group_id)
+
+
+def nothing_fits(wanted: Wanted) -> None:
+    """No run fits what was asked for: the way back."""
+    if not wanted.filtered:
+        st.rerun()  # the last run was deleted meanwhile
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("No run fits these filters.", width="content")
+        st.button(
+            "Show all runs", on_click=run_list.clear_filters, icon=":material/filter_alt_off:"
+        )
+
+
+def say_unknown(unknown: Sequence[str], chosen: Sequence["RunRow"]) -> None:
+    """A link that ticks runs which are not here any more: what is left, and the way on."""
+    which = "The run" if len(unknown) == 1 else f"{len(unknown)} runs"
+    rest = f" The other {len(chosen)} are shown." if chosen else ""
+    show_notice(f"{which} that this link ticks cannot be found; it may have been deleted.{rest}")
+    st.button(
+        "Forget what is missing" if chosen else "Show all runs",
+        on_click=run_list.tick_only,
+        args=(chosen,),
+    )
+
+
+# --- the table --------------------------------------------------------------------------------
+
+
+def show_list(found: "Overview", wanted: Wanted, chosen: Sequence["RunRow"]) -> None:
+    """The rows of this page; a group that is open has its runs below it."""
+    opened = st.query_params.get(run_list.GROUP, "")
+    lines = table_lines(found.items, chosen, opened, wanted)
+    show_table(
+        lines,
+        key="runs_table",
+        label="Runs",
+        order=wanted.order,
+        falling=wanted.falling,
+        hidden=same_everywhere(lines),
+        actions=Actions(run_list.change_ticks, run_list.sort_by, run_list.open_group, follow),
+    )
+
+
+def same_everywhere(lines: Sequence[Line]) -> list[str]:
+    """Columns that would say one and the same thing in every line."""
+    values = {
+        "person": {line.person for line in lines},
+        "dataset": {line.dataset for line in lines},
+    }
+    return [name for name, found in values.items() if len(found) == 1]
+
+
+def follow(run_id: str) -> None:
+    """A callback: leave for the run, at the next drawing; a callback cannot."""
+    st.session_state[FOLLOW] = run_id
+
+
+# --- what is ticked, what is open -------------------------------------------------------------
+
+
+def show_chosen(chosen: Sequence["RunRow"]) -> None:
+    """One run with what can be done with it, or several beside each other."""
     if not chosen:
         st.caption("Tick one run to open, rename or delete it; two or more to compare them.")
     elif len(chosen) == 1:
@@ -65,112 +144,56 @@ def show_runs(interval: float | None) -> None:
         show_several(chosen)
 
 
-def filtered(rows: Sequence["RunRow"]) -> list["RunRow"]:
-    """Runs whose name, model settings, dataset or state hold every word that was typed."""
-    words = st.text_input(
-        "Filter",
-        key="filter",
-        bind="query-params",
-        placeholder="Filter by name, dataset, state or setting",
-        label_visibility="collapsed",
-        icon=":material/filter_alt:",
-    )
-    wanted = words.lower().split()
-    return [row for row in rows if all(word in searched_text(row) for word in wanted)]
-
-
-def searched_text(row: "RunRow") -> str:
-    """What the filter looks through, in lower case."""
-    words = (row.name, row.dataset_name, STATE_WORDS[row.state], settings_in_words(row))
-    return " ".join((*words, row.group_name)).lower()
-
-
-def choose(rows: Sequence["RunRow"]) -> None:
-    """The table; what is ticked goes into the address."""
-    ids = [row.id for row in rows]
-    selected = st.query_params.get_all(SELECTED)
-    # Ticks are kept by place: another list of runs is another table.
-    key = f"runs_{revision_of(*ids)}"
-    st.session_state[ORDER] = ids
-    st.dataframe(
-        runs_table(rows),
-        key=key,
-        hide_index=True,
-        placeholder=NO_VALUE,
-        height=min(38 + 35 * len(rows), 388),
-        column_config=table_columns(),
-        on_select=lambda: ticked(key),
-        selection_mode="multi-row",
-        selection_default={
-            "selection": {"rows": [ids.index(each) for each in selected if each in ids]}
-        },
-    )
-
-
-def ticked(key: str) -> None:
-    """The ticked rows' ids into the address."""
-    ids = st.session_state[ORDER]
-    rows = st.session_state[key].selection.rows
-    st.query_params[SELECTED] = [ids[place] for place in rows if place < len(ids)]
-
-
 def show_one(row: "RunRow") -> None:
     """Where one run can be looked at, and what can be done with it."""
     st.subheader(plain(row.name), anchor=False)
-    st.caption(plain(f"{STATE_WORDS[row.state]} · {row.dataset_name} · {settings_in_words(row)}"))
-    if row.message:
-        st.caption(plain(row.message))
+    tags = f" · {', '.join(row.tags)}" if row.tags else ""
+    st.caption(
+        plain(f"{STATE_WORDS[row.state]} · {row.dataset_name} · {settings_in_words(row)}{tags}")
+    )
+    for words in filter(None, (row.message, row.notes)):
+        st.caption(plain(words))
     with st.container(horizontal=True, vertical_alignment="center"):
         links.link("train", "Watch its training", run=row.id)
         if state.is_trained(row) and row.result:
             links.link("evaluate", "Evaluate", run=row.id)
             links.link("impression", "Explain an impression", run=row.id)
-        if row.ended:
-            rename(row)
-            delete([row])
-        else:
+        if not row.ended:
             stop_button(row, key="runs_stop")
-
-
-def rename(row: "RunRow") -> None:
-    """A name of one's own."""
-    with st.popover("Rename", icon=":material/edit:"), st.form("rename", border=False):
-        name = st.text_input("Name", value=row.name, max_chars=80, key=f"rename_{row.id}")
-        if st.form_submit_button("Rename"):
-            if name.strip():
-                state.store().rename_run(row.id, " ".join(name.split()))
-                st.rerun()
-            st.caption("A name needs at least one letter.")
-
-
-def delete(rows: Sequence["RunRow"]) -> None:
-    """Delete runs, after it was said what goes with them."""
-    count = len(rows)
-    what = "this run" if count == 1 else f"these {count} runs"
-    with st.popover("Delete", icon=":material/delete:"):
-        st.markdown(f"Delete {what} with the model, curves and results? This cannot be undone.")
-        if st.button("Delete for good", type="primary", key="delete_runs"):
-            try:
-                for row in rows:
-                    state.store().delete_run(row.id)
-            except DeepFMError as error:
-                show_error(error)
-                return
-            st.query_params.pop(SELECTED, None)
-            st.rerun()
+        run_actions.train_again(row)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        run_actions.rename(row)
+        run_actions.note(row)
+        run_actions.tag([row])
+        if row.ended:
+            run_actions.export(row)
+            run_actions.delete([row])
+        copy_link(key="runs_link")
 
 
 def show_several(rows: Sequence["RunRow"]) -> None:
-    """Curves over each other, and settings that differ beside the results that differ."""
-    st.subheader(f"{len(rows)} runs beside each other", anchor=False)
-    compare(rows, key="several", results=False)
-    st.markdown("**What differs in settings, and in results**")
-    table = differences(rows)
-    st.dataframe(table, hide_index=True, height=min(38 + 35 * len(table), 600), key="differences")
-    if all(row.ended for row in rows):
-        delete(rows)
-    else:
-        st.caption("Runs that wait or train cannot be deleted; stop them first.")
+    """What differs between them, and their curves over each other."""
+    with st.container(
+        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
+    ):
+        st.subheader(f"{len(rows)} runs beside each other", anchor=False, width="content")
+        with st.container(horizontal=True, vertical_alignment="center", width="content"):
+            run_actions.tag(rows)
+            run_actions.delete(rows)
+            st.button(
+                "Untick all", icon=":material/close:", on_click=run_list.tick_only, args=([],)
+            )
+            copy_link(key="runs_link")
+    compare_runs(rows, key="several")
+
+
+def show_group(group_id: str) -> None:
+    """A group that is open: a sweep by its own view, models by their curves."""
+    group = state.store().group(group_id)
+    rows = run_list.members(group_id)
+    if group.kind == "compare" and len(rows) > 1 and len(run_list.ticked()[0]) < 2:
+        st.subheader(plain(group.name), anchor=False)
+        compare_runs(rows, key="group")
 
 
 page()

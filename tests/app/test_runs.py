@@ -1,22 +1,17 @@
-"""The Runs page: all runs in a table, one to open, rename, delete or stop, several to compare."""
+"""The Runs page: all runs in a table that is searched, filtered, sorted, paged, and linked to."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
-from deepfm.config import TERM_SETS, ModelConfig, TrainConfig
+from deepfm.config import TERM_SETS
 from deepfm.data.catalog import open_demo
 from deepfm.data.dataset import Dataset, open_dataset
-from deepfm.runs.store import RunRow, Store
-from deepfm.ui.queueing import queue_all_five, queue_one
-from deepfm.ui.run_table import differences, runs_table, settings_in_words
+from deepfm.runs.store import Store
+from deepfm.ui.run_list import PAGE_ROWS
 from tests.app import runs_in_store
-from tests.app.conftest import assert_nothing_wrong
-
-Opener = Callable[..., AppTest]
+from tests.app.runs_page import column, five, open_runs, run_named, table, trained, words
 
 
 @pytest.fixture(scope="module")
@@ -31,125 +26,138 @@ def demo(home: Path, made_demo: Path) -> Dataset:
     return open_dataset(folder)
 
 
-def run_named(home: Path, run_id: str) -> RunRow:
-    with Store.open(home) as store:
-        return store.run(run_id)
-
-
-def trained(home: Path, demo: Dataset, name: str, **settings: object) -> str:
-    """A finished run, as far as the store knows."""
-    run_id = runs_in_store.queue(home, demo, name, **settings)
-    runs_in_store.begin(home, run_id)
-    runs_in_store.finish(home, run_id)
-    return run_id
-
-
-def words(page: AppTest) -> str:
-    boxes = [*page.markdown, *page.caption, *page.subheader]
-    return "\n".join(str(box.value).replace("\\", "").replace("\u2060", "") for box in boxes)
-
-
-def test_an_empty_list_says_what_to_do_first(open_page: Opener) -> None:
-    page = open_page("runs")
+def test_an_empty_list_says_what_to_do_first(home: Path) -> None:
+    page = open_runs()
     assert "No run yet" in words(page)
-    assert not page.dataframe
+    assert not page.get("bidi_component")
+    assert page.file_uploader, "a run can be brought here from elsewhere"
 
 
-def test_the_table_has_every_run_with_its_settings_and_curve(
-    open_page: Opener, demo: Dataset, home: Path
-) -> None:
+def test_the_table_has_every_run_with_its_settings_and_curve(demo: Dataset, home: Path) -> None:
     trained(home, demo, "first", num_factors=6, epochs=2)
     runs_in_store.queue(home, demo, "<b>second</b>", terms=TERM_SETS["FM"])
-    table = open_page("runs").dataframe[0].value
-    assert list(table["Run"]) == ["<b>second</b>", "first"]
-    assert list(table["State"]) == ["waiting", "finished"]
-    assert list(table["Model"]) == ["L P  FM", "L P D  DeepFM"]
-    assert list(table["Settings"]) == ["all by default", "Factor size 6, Epochs 2"]
-    assert list(table["Epochs"]) == ["0 of 30", "2 of 2"]
-    assert table["Curve"][1] == pytest.approx([0.64, 0.68])
+    page = open_runs()
+    assert column(page, "name") == ["<b>second</b>", "first"]
+    assert column(page, "state_words") == ["waiting", "finished"]
+    assert column(page, "lamps") == ["L P", "L P D"]
+    assert column(page, "model") == ["FM", "DeepFM"]
+    assert column(page, "settings") == ["all by default", "Factor size 6, Epochs 2"]
+    assert column(page, "epoch") == ["0 of 30", "2 of 2"]
+    assert column(page, "auc") == ["–", "0.6800"]
+    assert column(page, "part") == ["", "test"]
+    assert table(page)["rows"][1]["curve"] == pytest.approx([0.64, 0.68])
 
 
-def test_the_filter_looks_at_names_states_and_settings(
-    open_page: Opener, demo: Dataset, home: Path
-) -> None:
-    trained(home, demo, "wide", num_factors=64)
-    trained(home, demo, "narrow", num_factors=4)
-    assert list(open_page("runs", filter="factor size 64").dataframe[0].value["Run"]) == ["wide"]
-    assert list(open_page("runs", filter="NARROW finished").dataframe[0].value["Run"]) == ["narrow"]
-    assert "No run fits" in words(open_page("runs", filter="nothing like it"))
+def test_a_column_that_says_the_same_in_every_row_is_left_out(demo: Dataset, home: Path) -> None:
+    trained(home, demo, "first")
+    shown = {each["name"] for each in table(open_runs())["columns"]}
+    assert shown.isdisjoint({"person", "dataset"}) and {"name", "auc", "curve"} <= shown
 
 
-def test_one_ticked_run_can_be_renamed_and_deleted_after_a_question(
-    open_page: Opener, demo: Dataset, home: Path
-) -> None:
-    run_id = trained(home, demo, "first")
-    page = open_page("runs", selected=run_id)
-    page.text_input(key=f"rename_{run_id}").set_value("  =1+1  *better* ")
-    page.button(key="FormSubmitter:rename-Rename").click().run()
-    assert run_named(home, run_id).name == "=1+1 *better*"
-    assert "This cannot be undone" in words(page)
-    page.button(key="delete_runs").click().run()
-    assert_nothing_wrong(page)
-    assert "No run yet" in words(page)
-
-
-def test_a_run_that_trains_can_be_stopped_and_not_deleted(
-    open_page: Opener, demo: Dataset, home: Path
-) -> None:
-    run_id = runs_in_store.queue(home, demo, "busy")
-    runs_in_store.begin(home, run_id)
-    page = open_page("runs", selected=run_id)
-    assert "delete_runs" not in {button.key for button in page.button}
-    page.button(key="runs_stop").click().run()
-    assert page.button(key="runs_stop").label == "Stopping…"
-    assert run_named(home, run_id).wanted == "stop"
-
-
-def test_several_ticked_runs_are_compared_by_what_differs(
-    open_page: Opener, demo: Dataset, home: Path
-) -> None:
-    ids = [trained(home, demo, "same", num_factors=size) for size in (4, 8)]
-    page = AppTest.from_file(str(Path(__file__).parents[2] / "pages" / "runs.py"))
-    page.query_params["selected"] = ids
-    page.run(timeout=60)
-    assert_nothing_wrong(page)
-    table = page.dataframe[1].value.set_index("What")
-    assert list(table.loc["Factor size"])[1:] == ["8", "4"]
-    assert "MLP dims" not in table.index
-    assert list(table.loc["Test AUC"])[1:] == ["0.6800", "0.6800"]
-    assert list(table.columns)[1:] == ["same", "same (2)"]
-
-
-def test_settings_are_told_by_what_differs_from_their_defaults(demo: Dataset, home: Path) -> None:
-    run_id = runs_in_store.queue(
-        home, demo, mlp_dims=(64, 32), optimizer="lazy-adam", shared_embedding=False
-    )
-    told = settings_in_words(run_named(home, run_id))
-    assert told == "MLP dims 64,32, Shared embedding False, Optimizer lazy-adam"
-
-
-def test_a_run_queued_by_an_older_version_has_the_defaults_of_newer_settings(
+def test_the_search_looks_at_names_states_settings_notes_and_tags(
     demo: Dataset, home: Path
 ) -> None:
+    wide = trained(home, demo, "wide", num_factors=64)
+    narrow = trained(home, demo, "narrow", num_factors=4)
     with Store.open(home) as store:
-        run_id = store.queue_run("old", demo.folder, "demo", {"num_factors": 3}, {"epochs": 2})
-        row = store.run(run_id)
-    assert settings_in_words(row) == "Factor size 3, Epochs 2"
-    assert "Batch size" not in set(differences([row, row])["What"])
-    assert runs_table([row])["Model"][0].endswith("DeepFM")
+        store.note_run(narrow, "Überraschend gut")
+        store.tag_run(wide, ["paper"])
+    assert column(open_runs(filter="factor size 64"), "name") == ["wide"]
+    assert column(open_runs(filter="NARROW finished"), "name") == ["narrow"]
+    assert column(open_runs(filter="überraschend"), "name") == ["narrow"]
+    assert column(open_runs(filter="paper"), "name") == ["wide"]
 
 
-def test_a_name_that_is_taken_is_numbered_when_it_is_queued(demo: Dataset, home: Path) -> None:
-    model, train = ModelConfig(), TrainConfig()
-    ids = [queue_one(demo, "DeepFM on the demo", model, train) for _ in range(3)]
-    names = [run_named(home, run_id).name for run_id in ids]
-    assert names == ["DeepFM on the demo", "DeepFM on the demo 2", "DeepFM on the demo 3"]
+def test_filters_are_in_the_address(demo: Dataset, home: Path) -> None:
+    done = trained(home, demo, "done")
+    runs_in_store.queue(home, demo, "waiting one")
+    with Store.open(home) as store:
+        store.tag_run(done, ["paper", "good"])
+    assert column(open_runs(state="queued"), "name") == ["waiting one"]
+    assert column(open_runs(tag="good"), "name") == ["done"]
+    assert column(open_runs(data=demo.fingerprint), "name") == ["waiting one", "done"]
 
 
-def test_the_runs_of_a_comparison_carry_its_name(
-    open_page: Opener, demo: Dataset, home: Path
+def test_a_search_without_a_hit_says_so_and_leads_back(demo: Dataset, home: Path) -> None:
+    trained(home, demo, "only")
+    page = open_runs(filter="nothing like it", state="finished")
+    assert "No run fits" in words(page)
+    next(button for button in page.button if button.label == "Show all runs").click().run()
+    assert column(page, "name") == ["only"]
+
+
+def test_the_list_is_sorted_by_any_column_both_ways(demo: Dataset, home: Path) -> None:
+    for name, factors in (("b", 4), ("a", 8), ("c", 16)):
+        trained(home, demo, name, num_factors=factors)
+    runs_in_store.queue(home, demo, "d")
+    assert column(open_runs(), "name") == ["d", "c", "a", "b"], "the newest first"
+    assert column(open_runs(order="name"), "name") == ["a", "b", "c", "d"]
+    assert column(open_runs(order="-name"), "name") == ["d", "c", "b", "a"]
+    assert column(open_runs(order="auc"), "name")[-1] == "d", "a run without an AUC comes last"
+    assert column(open_runs(order="-auc"), "name")[-1] == "d"
+    page = open_runs(order="no such column")
+    assert (table(page)["order"], table(page)["falling"]) == ("created", True)
+
+
+def test_a_long_list_comes_in_pages(
+    demo: Dataset, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for _ in range(2):
-        queue_all_five(demo, ModelConfig(), TrainConfig())
-    table = open_page("runs").dataframe[0].value
-    assert list(table["Group"]) == ["All five on demo 2"] * 5 + ["All five on demo"] * 5
+    monkeypatch.setenv("DEEPFM_MAX_QUEUED", "1000")
+    for number in range(PAGE_ROWS + 2):
+        runs_in_store.queue(home, demo, f"run {number}", seed=number)
+    page = open_runs()
+    assert len(column(page, "name")) == PAGE_ROWS
+    assert f"{PAGE_ROWS + 2} runs" in words(page)
+    assert column(open_runs(page="2"), "name") == ["run 1", "run 0"]
+
+
+def test_a_link_to_runs_that_were_deleted_says_so_and_leads_on(demo: Dataset, home: Path) -> None:
+    kept, gone = trained(home, demo, "kept"), trained(home, demo, "gone")
+    with Store.open(home) as store:
+        store.delete_run(gone)
+    page = open_runs(kept, gone, "no-id-at-all")
+    assert "2 runs that this link ticks cannot be found" in words(page)
+    next(button for button in page.button if button.label.startswith("Forget")).click().run()
+    assert "cannot be found" not in words(page)
+    assert page.query_params["selected"] in (kept, [kept])
+
+
+# --- groups -----------------------------------------------------------------------------------
+
+
+def test_a_group_is_one_row_that_opens(demo: Dataset, home: Path) -> None:
+    trained(home, demo, "alone")
+    group = five(home, demo)
+    page = open_runs()
+    assert column(page, "kind") == ["group", "run"]
+    assert table(page)["rows"][0]["name"] == "All five on demo"
+    assert table(page)["rows"][0]["state_words"] == "0 of 5 done"
+    opened = open_runs(group=group)
+    assert column(opened, "kind") == ["group", *["member"] * 5, "run"]
+    assert column(opened, "name")[1:6] == list(TERM_SETS)
+    assert "What differs in their settings" in words(opened)
+
+
+def test_a_ticked_group_ticks_its_runs_and_an_unticked_run_only_that(
+    demo: Dataset, home: Path
+) -> None:
+    group = five(home, demo)
+    page = open_runs(group, group=group)
+    assert column(page, "ticked") == [True] * 6
+    with Store.open(home) as store:
+        some = store.group(group).runs[:2]
+    assert column(open_runs(*some, group=group), "ticked") == ["some", True, True, *[False] * 3]
+
+
+# --- names ------------------------------------------------------------------------------------
+
+
+def test_a_run_with_a_name_of_eighty_signs_and_any_signs_is_shown_whole(
+    demo: Dataset, home: Path
+) -> None:
+    name = "[a](b) *c* `d` $e$ :red[f] <script>alert(1)</script> ".ljust(80, "x")
+    run_id = trained(home, demo, name)
+    page = open_runs(run_id)
+    assert column(page, "name") == [name]
+    assert name in words(page)
+    assert run_named(home, run_id).name == name

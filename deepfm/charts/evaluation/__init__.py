@@ -17,6 +17,12 @@ from deepfm.charts.evaluation.ranking import (
     roc_figure,
     share_caught,
 )
+from deepfm.charts.evaluation.runs import (
+    RUNS_ROC_CAPTION,
+    runs_roc_figure,
+    runs_roc_finding,
+    runs_roc_table,
+)
 from deepfm.charts.evaluation.threshold import (
     confusion_figure,
     threshold_readouts,
@@ -24,6 +30,7 @@ from deepfm.charts.evaluation.threshold import (
 )
 
 __all__ = [
+    "RUNS_ROC_CAPTION",
     "CurveStyle",
     "NamedRoc",
     "auc_sentence",
@@ -34,6 +41,9 @@ __all__ = [
     "lift_figure",
     "precision_recall_figure",
     "roc_figure",
+    "runs_roc_figure",
+    "runs_roc_finding",
+    "runs_roc_table",
     "share_caught",
     "slice_name",
     "slices_figure",

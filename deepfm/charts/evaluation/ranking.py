@@ -76,14 +76,14 @@ def roc_figure(
     figure.update_layout(margin=ROOM)
     figure.update_xaxes(**SHARE).update_yaxes(**SHARE)
     add_plain_line(figure, WHOLE, WHOLE, "guessing, AUC 0.5")
-    for number, named in enumerate(curves):
-        figure.add_trace(_roc_trace(named, number))
+    for named in curves:
+        figure.add_trace(_roc_trace(named))
     if table is not None:
         add_moving_point(figure, table.fpr, table.tpr, table, start)
     return figure
 
 
-def _roc_trace(named: NamedRoc, number: int) -> go.Scatter:
+def _roc_trace(named: NamedRoc) -> go.Scatter:
     curve = named.curve
     is_run = named.style in RUN_COLOURS
     marks = np.unique(np.linspace(0, len(curve.fpr) - 1, 9).astype(int)[1:-1])
@@ -94,7 +94,7 @@ def _roc_trace(named: NamedRoc, number: int) -> go.Scatter:
         name=f"{label(shortened(named.name))} {format_auc(named.auc)}",
         line={"color": colour(named.style), "width": 2} if is_run else STYLES[named.style],
         marker={
-            "symbol": RUN_MARKERS[number % len(RUN_MARKERS)],
+            "symbol": RUN_MARKERS[RUN_COLOURS.index(named.style)],
             "size": [9 if place in marks else 0 for place in range(len(curve.fpr))],
         }
         if is_run

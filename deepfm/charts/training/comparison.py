@@ -173,6 +173,26 @@ def comparison_finding(runs: Sequence[ComparedRun]) -> str:
     return f"{run.name} reaches the highest {part} AUC, {format_auc(best)}, of {len(ends)} runs."
 
 
+def comparison_table(runs: Sequence[ComparedRun]) -> pd.DataFrame:
+    """One row an epoch of a run: its time, and every figure of the part it is judged by."""
+    return pd.DataFrame(
+        [
+            {
+                "run": run.name,
+                "epoch": epoch.epoch,
+                "seconds": epoch.seconds,
+                "part": run.history.judged_by,
+                "loss": value_of(metrics, "loss"),
+                "accuracy": value_of(metrics, "accuracy"),
+                "auc": value_of(metrics, "auc"),
+            }
+            for run in runs
+            for epoch in run.history.epochs
+            if (metrics := metrics_of(epoch, run.history.judged_by)) is not None
+        ]
+    )
+
+
 def compared_runs_table(runs: Sequence[ComparedRun]) -> pd.DataFrame:
     """One row a run: its best validation AUC so far, and its results once it has ended."""
     return pd.DataFrame([_table_row(run) for run in runs])

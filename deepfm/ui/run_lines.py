@@ -1,0 +1,188 @@
+"""A page of the list of runs to the lines of its table, in the words they are shown with."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from deepfm.charts.palette import format_auc, format_duration, format_loss
+from deepfm.charts.training.comparison import MOST_RUNS, lamps
+from deepfm.ui import run_list
+from deepfm.ui.run_list import Wanted
+from deepfm.ui.run_words import (
+    epochs_in_words,
+    model_of_terms,
+    part_of,
+    settings_in_words,
+    terms_of,
+    when_in_words,
+)
+from deepfm.ui.watching import STATE_WORDS
+
+if TYPE_CHECKING:
+    from deepfm.runs.store import Item, RunRow
+
+Tick = bool | Literal["some"]
+Kind = Literal["run", "group", "member"]
+
+_PARTS: Final[Mapping[str, str]] = {"validation": "valid.", "train": "seen"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of the table, in the words it is shown with.
+
+    ticked   "some" for a group of which some runs are ticked
+    mark     place among the ticked runs that are drawn, so its hue and mark; None for others
+    scale    lowest and highest AUC among the shown curves of the same dataset
+    """
+
+    kind: Kind
+    id: str
+    name: str
+    href: str = ""
+    open: bool = False
+    ticked: Tick = False
+    mark: int | None = None
+    tags: tuple[str, ...] = ()
+    note: str = ""
+    state: str = ""
+    state_words: str = ""
+    lamps: str = ""
+    model: str = ""
+    auc: str = ""
+    part: str = ""
+    loss: str = ""
+    curve: tuple[float, ...] = ()
+    scale: tuple[float, float] = (0.0, 1.0)
+    epoch: str = ""
+    settings: str = ""
+    dataset: str = ""
+    person: str = ""
+    seconds: str = ""
+    created: str = ""
+
+    @property
+    def curve_words(self) -> str:
+        """The curve for those who cannot see it."""
+        if not self.curve:
+            return ""
+        return f"from {format_auc(self.curve[0])} to {format_auc(self.curve[-1])}"
+
+
+def run_line(
+    row: "RunRow",
+    *,
+    kind: Kind = "run",
+    ticked: bool = False,
+    mark: int | None = None,
+    scale: tuple[float, float] = (0.0, 1.0),
+) -> Line:
+    """A run as a line of the table."""
+    terms = terms_of(row)
+    result = row.result or {}
+    seconds = row.seconds
+    if seconds is None and row.started is not None and row.finished is not None:
+        seconds = row.finished - row.started
+    return Line(
+        kind,
+        row.id,
+        row.name,
+        href=f"train?run={row.id}",
+        ticked=ticked,
+        mark=mark,
+        tags=row.tags,
+        note=row.notes,
+        state=row.state,
+        state_words=STATE_WORDS[row.state],
+        lamps=lamps(terms),
+        model=model_of_terms(terms),
+        auc=format_auc(row.auc),
+        part=_part_in_words(row),
+        loss=format_loss(result.get("log_loss")),
+        curve=row.curve,
+        scale=scale,
+        epoch=epochs_in_words(row),
+        settings=settings_in_words(row),
+        dataset=row.dataset_name,
+        person=row.owner_name,
+        seconds="" if seconds is None else format_duration(seconds),
+        created=when_in_words(row.created),
+    )
+
+
+def _part_in_words(row: "RunRow") -> str:
+    if row.auc is None:
+        return ""
+    part = part_of(row)
+    return _PARTS.get(part, part) if part else "so far"
+
+
+def scales(rows: Sequence["RunRow"]) -> dict[str, tuple[float, float]]:
+    """Dataset to the lowest and highest AUC of its runs' curves, for their cells."""
+    found: dict[str, tuple[float, float]] = {}
+    for row in rows:
+        if row.curve:
+            low, high = found.get(row.fingerprint, (1.0, 0.0))
+            found[row.fingerprint] = min(low, *row.curve), max(high, *row.curve)
+    return found
+
+
+def table_lines(
+    items: Sequence["Item"], chosen: Sequence["RunRow"], opened: str, wanted: Wanted
+) -> list[Line]:
+    """One line for each run or group, and for each run of the open group."""
+    inside = {
+        item.group.id: run_list.members(item.group.id, wanted)
+        for item in items
+        if item.group and item.group.id == opened
+    }
+    shown = [item.run for item in items] + [row for rows in inside.values() for row in rows]
+    scale = scales(shown)
+    marks = {row.id: place for place, row in enumerate(chosen[:MOST_RUNS])}
+    ticked = {row.id for row in chosen}
+    groups = Counter(row.group for row in chosen)
+
+    def line(row: "RunRow", member: bool) -> Line:
+        return run_line(
+            row,
+            kind="member" if member else "run",
+            ticked=row.id in ticked,
+            mark=marks.get(row.id) if len(chosen) > 1 else None,
+            scale=scale.get(row.fingerprint, (0.0, 1.0)),
+        )
+
+    lines = []
+    for item in items:
+        if item.group is None:
+            lines.append(line(item.run, False))
+            continue
+        of_scale = scale.get(item.run.fingerprint, (0.0, 1.0))
+        lines.append(group_line(item, opened, groups[item.group.id], of_scale))
+        lines += [line(row, True) for row in inside.get(item.group.id, [])]
+    return lines
+
+
+def group_line(item: "Item", opened: str, ticked: int, scale: tuple[float, float]) -> Line:
+    """A group as one line, with the figures of its best run."""
+    group, best = item.group, item.run
+    assert group is not None
+    return Line(
+        "group",
+        group.id,
+        group.name,
+        open=group.id == opened,
+        ticked="some" if 0 < ticked < group.runs else ticked > 0,
+        state="finished" if group.ended == group.runs else "training",
+        state_words=run_list.group_in_words(item),
+        model="Sweep" if group.kind == "sweep" else "Comparison",
+        auc=format_auc(best.auc),
+        part="" if best.auc is None else "best",
+        curve=best.curve,
+        scale=scale,
+        settings=f"best: {best.name}" if best.auc is not None else "",
+        dataset=best.dataset_name,
+        person=best.owner_name,
+        seconds="" if group.seconds is None else format_duration(group.seconds),
+        created=when_in_words(group.created),
+    )
