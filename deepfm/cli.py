@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import getpass
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
     try:
         parsed = _parser().parse_args(arguments)
+        _follow_like(parsed)
         answer = parsed.verb(parsed)
     except DeepFMError as error:
         print(f"deepfm: {error}", file=sys.stderr)
@@ -117,23 +119,34 @@ def explain_verb(given: argparse.Namespace) -> dict[str, Any]:
 
 def submit_verb(given: argparse.Namespace) -> dict[str, Any]:
     """Queue a training for the worker, and start the worker if none is alive."""
-    from deepfm.runs.store import Store
+    from deepfm.data.watched import watched_impressions
+    from deepfm.runs.store import NewRun, Store
     from deepfm.runs.worker import ensure_worker
 
     model, train = _configs(given)
     dataset = _dataset(given)
     home = Settings.from_environment().home_folder
+    run = NewRun(
+        given.name or model.name,
+        dataset.folder,
+        dataset.name,
+        model.to_dict(),
+        train.to_dict(),
+        watched_impressions(dataset),
+        shell_owner(),
+        dataset.fingerprint,
+    )
     with Store.open(home) as store:
-        run = store.queue_run(
-            given.name or model.name,
-            dataset.folder,
-            dataset.name,
-            model.to_dict(),
-            train.to_dict(),
-            fingerprint=dataset.fingerprint,
+        submitted = store.submit_run(run, anew=given.anew)
+        state = store.run(submitted.run).state
+    if submitted.joined:
+        print(
+            f"deepfm: the same run is there already ({state}), so it was joined; "
+            "--anew trains it again.",
+            file=sys.stderr,
         )
     ensure_worker(home)
-    return {"run": run}
+    return {"run": submitted.run, "joined": submitted.joined}
 
 
 def sweep_verb(given: argparse.Namespace) -> dict[str, Any]:
@@ -194,6 +207,24 @@ def stop_verb(given: argparse.Namespace) -> dict[str, Any]:
         return {"run": given.run, "state": store.run(given.run).state, "wanted": "stop"}
 
 
+def export_verb(given: argparse.Namespace) -> dict[str, Any]:
+    """Write a run that has ended, with its model and curves, into one file."""
+    from deepfm.runs.store import Store
+
+    with Store.open(Settings.from_environment().home_folder) as store:
+        file = store.export_run(given.run, Path(given.out))
+        return {"run": given.run, "file": str(file), "bytes": file.stat().st_size}
+
+
+def import_verb(given: argparse.Namespace) -> dict[str, Any]:
+    """Take in a run that was exported, here or elsewhere."""
+    from deepfm.runs.store import Store
+
+    with Store.open(Settings.from_environment().home_folder) as store:
+        run = store.run(store.import_run(Path(given.file), owner=shell_owner()))
+    return {"run": run.id, "imported": run.imported, "state": run.state, "name": run.name}
+
+
 def worker_verb(given: argparse.Namespace) -> None:
     """Train what is queued until stopped: one worker for each DEEPFM_HOME."""
     from deepfm.runs.worker import run_worker
@@ -206,15 +237,41 @@ def worker_verb(given: argparse.Namespace) -> None:
 
 
 def _configs(given: argparse.Namespace) -> tuple[ModelConfig, TrainConfig]:
-    """Defaults, then the preset, then what was given."""
+    """Defaults, then those of --like, then the preset, then what was given."""
     preset = PRESETS[given.preset] if given.preset else None
-    model = _given(given, ModelConfig)
-    if given.separate_embedding:
-        model["shared_embedding"] = False
+    like_model = given.recipe.model.to_dict() if given.recipe else {}
+    like_train = given.recipe.train.to_dict() if given.recipe else {}
+    model, train = _given(given, ModelConfig), _given(given, TrainConfig)
+    if given.separate_embedding is not None:
+        model["shared_embedding"] = not given.separate_embedding
     return (
-        ModelConfig.from_dict({**(preset.model if preset else {}), **model}),
-        TrainConfig.from_dict({**(preset.train if preset else {}), **_given(given, TrainConfig)}),
+        ModelConfig.from_dict({**like_model, **(preset.model if preset else {}), **model}),
+        TrainConfig.from_dict({**like_train, **(preset.train if preset else {}), **train}),
     )
+
+
+def _follow_like(given: argparse.Namespace) -> None:
+    """Look up the run of --like; its dataset is taken where no other is given."""
+    if not hasattr(given, "like"):
+        return
+    if given.like is not None:
+        from deepfm.runs.repeat import recipe_of
+
+        given.recipe = recipe_of(given.like, Settings.from_environment().home_folder)
+        if given.dataset is None:
+            given.dataset = str(given.recipe.dataset().folder)
+    elif given.dataset is None:
+        raise ConfigError(
+            "Give a dataset folder or a file to train on, or a run to follow: --like RUN."
+        )
+
+
+def shell_owner() -> str:
+    """Who queues from the command line: the user of this machine, where they have a name."""
+    try:
+        return f"shell:{getpass.getuser()}"
+    except (KeyError, OSError):
+        return "shell:"
 
 
 def _prepare_config(given: argparse.Namespace) -> PrepareConfig:
@@ -351,11 +408,16 @@ def _parser() -> argparse.ArgumentParser:
     verb = add("submit", submit_verb)
     _add_train_flags(verb)
     verb.add_argument("--name", help="the run's name")
+    verb.add_argument("--anew", action="store_true", help="also where the same run is there")
     verb = add("sweep", sweep_verb)
     _add_train_flags(verb)
     _add_sweep_flags(verb)
     add("runs", runs_verb)
     add("stop", stop_verb).add_argument("run", metavar="RUN")
+    verb = add("export", export_verb)
+    verb.add_argument("run", metavar="RUN")
+    verb.add_argument("--out", required=True, metavar="FILE", help="the new file, a .zip")
+    add("import", import_verb).add_argument("file", metavar="FILE")
     verb = add("worker", worker_verb)
     verb.add_argument("--home", help="the folder of all state; by default DEEPFM_HOME")
     verb.add_argument("--exit-when-idle", type=float, default=0, metavar="MINUTES", help="0: never")
@@ -376,7 +438,13 @@ def _add_prepare_flags(verb: argparse.ArgumentParser) -> None:
 
 
 def _add_train_flags(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("dataset", metavar="DATASET_DIR_OR_FILE")
+    verb.add_argument("dataset", metavar="DATASET_DIR_OR_FILE", nargs="?")
+    verb.add_argument(
+        "--like",
+        metavar="RUN",
+        help="dataset, all settings and seed of a run (its id, or its folder); flags win",
+    )
+    verb.set_defaults(recipe=None)
     _add_prepare_flags(verb)
     for config in (ModelConfig, TrainConfig):
         for setting in config.settings():
@@ -384,7 +452,7 @@ def _add_train_flags(verb: argparse.ArgumentParser) -> None:
                 _add_setting(verb, config, setting, setting.flag)
     verb.add_argument(
         "--separate-embedding",
-        action="store_true",
+        action=argparse.BooleanOptionalAction,
         help="the network has an embedding table of its own",
     )
 
