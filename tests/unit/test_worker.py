@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
 
-def eventually(holds: Callable[[], Any], seconds: float = 20.0) -> Any:
+def eventually(holds: Callable[[], Any], seconds: float = 60.0) -> Any:
     """Wait until something holds; what it returned."""
     end = time.monotonic() + seconds
     while not (value := holds()):
@@ -76,12 +76,12 @@ def queue(store: Store, **model: Any) -> str:
     return store.queue_run("a run", "/nowhere", "a dataset", model, {})
 
 
-def run_ended(store: Store, run_id: str, seconds: float = 20.0) -> RunRow:
+def run_ended(store: Store, run_id: str, seconds: float = 60.0) -> RunRow:
     eventually(lambda: store.run(run_id).ended, seconds)
     return store.run(run_id)
 
 
-def job_ended(store: Store, job_id: str, seconds: float = 20.0) -> JobRow:
+def job_ended(store: Store, job_id: str, seconds: float = 60.0) -> JobRow:
     eventually(lambda: store.job(job_id).ended, seconds)
     return store.job(job_id)
 

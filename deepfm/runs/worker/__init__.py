@@ -8,6 +8,7 @@ each piece to a child process that does it, reports to the store itself, and exi
     lanes.py        children by lane, and the spare that is kept warm in each
     child.py        the child's life: warm up, wait, do one piece of work, say how it ended
     jobs.py         what the work is: a call of the library for each kind
+    remains.py      what a child that died has left of its run, and so how that ends
     table.py        kinds of work to those functions, by name
     gpus.py         how many GPUs there are: each trains one run at a time
     link.py         between the work and the store, on a thread of the child's

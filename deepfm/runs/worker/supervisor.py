@@ -17,7 +17,6 @@ from typing import Final
 
 from deepfm.config import Settings
 from deepfm.errors import StoreBusy, StoreError
-from deepfm.events import Failed
 from deepfm.locks import FileLock, holder, is_held
 from deepfm.runs.store import Store
 from deepfm.runs.worker import words
@@ -27,6 +26,7 @@ from deepfm.runs.worker.gpus import gpu_count, training_slots
 from deepfm.runs.worker.housekeeping import housekeeping
 from deepfm.runs.worker.lanes import Child, Lane
 from deepfm.runs.worker.link import BUSY_SECONDS, REFUSED
+from deepfm.runs.worker.remains import end_run
 from deepfm.runs.worker.service import app_lock, log_file, worker_lock
 from deepfm.runs.worker.table import WORK, WorkTable
 from deepfm.versions import versions
@@ -261,9 +261,9 @@ class _Supervisor:
         if (run.state, run.worker) != ("training", self._name):
             return
         if self._stopping:
-            self._store.finish_run(run.id, "interrupted", words.INTERRUPTED)
+            end_run(self._store, run, "interrupted", words.INTERRUPTED)
         else:
-            self._store.finish_run(run.id, "failed", cause, events=[Failed(cause)])
+            end_run(self._store, run, "failed", cause)
 
     def _settle_job(self, assignment: Assignment, cause: str) -> None:
         job = self._store.job(assignment.id)
@@ -319,7 +319,7 @@ class _Supervisor:
         try:
             for run in self._store.runs(states=("training",)):
                 _log.warning("Run %s was interrupted", run.id)
-                self._store.finish_run(run.id, "interrupted", words.INTERRUPTED)
+                end_run(self._store, run, "interrupted", words.INTERRUPTED)
             for job in self._store.jobs(active=True):
                 if job.state == "working":
                     self._store.give_back_job(job.id)
