@@ -8,6 +8,7 @@ from deepfm.errors import DeepFMError
 from deepfm.sweeps import KIND
 from deepfm.ui import links, state
 from deepfm.ui.compared import watch_group
+from deepfm.ui.joined import show_joined
 from deepfm.ui.queueing import pinned_of
 from deepfm.ui.sweep_view import earlier_sweeps, watch_sweep
 from deepfm.ui.text import plain, show_error
@@ -16,15 +17,7 @@ from deepfm.ui.watching import STATE_WORDS, watch_run
 
 CSS = """
 <style>
-.dfm-tiles { display: grid; gap: 0.5rem;
-  grid-template-columns: repeat(auto-fit, minmax(6.6rem, 1fr)); }
-.dfm-tile { border: 1px solid color-mix(in srgb, currentColor 16%, transparent); min-width: 0;
-  border-radius: 0.5rem; padding: 0.4rem 0.7rem 0.5rem; display: flex; flex-direction: column; }
-.dfm-tile > * { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
-.dfm-tile span, .dfm-cost span { font-size: 0.8rem; opacity: 0.7; }
-.dfm-tile b { font-size: 1.3rem; font-weight: 600; line-height: 1.35;
-  font-variant-numeric: tabular-nums; }
-.dfm-tile small { font-size: 0.75rem; opacity: 0.7; min-height: 1.2em; white-space: normal; }
+.dfm-cost span { font-size: 0.8rem; opacity: 0.7; }
 .dfm-cost { display: flex; flex-wrap: wrap; gap: 0.3rem 1.25rem; line-height: 1.35; }
 .dfm-cost b { font-weight: 600; font-variant-numeric: tabular-nums; }
 .dfm-cost small { opacity: 0.7; }
@@ -75,6 +68,7 @@ def data_in_words(dataset: Dataset) -> str:
 def watch(dataset: Dataset | None) -> None:
     """The run or group that the address names; else what is going to be seen here."""
     try:
+        show_joined()
         if group_id := st.query_params.get("group"):
             sweep = state.store().group(group_id).kind == KIND
             (watch_sweep if sweep else watch_group)(group_id)

@@ -132,6 +132,8 @@ def _queue_in_words(row: "RunRow") -> str:
     position = state.store().queue_position(row.id)
     now = state.store().runs(states=("training",), limit=1)
     words = f"waiting: {'next' if position <= 1 else f'number {position}'} in the queue"
+    if position > 1 and state.store().waiting_people() > 1:
+        words += ", where people take turns"
     if now:
         planned = int(now[0].train.get("epochs", 0))
         return f"{words}; {now[0].name} trains now, epoch {int(now[0].epoch)} of {planned}"
@@ -153,20 +155,28 @@ def stop_button(row: "RunRow", *, key: str) -> None:
     )
 
 
+def resume_button(row: "RunRow", *, key: str) -> None:
+    """Let a run that was stopped or interrupted go on, where it left a checkpoint."""
+    if error := st.session_state.pop(RESUME_ERROR, ""):
+        show_error(error)
+    if checkpoint_epoch(row) is None:
+        return
+    st.button(
+        "Resume",
+        key=key,
+        icon=":material/resume:",
+        type="primary" if row.state == "interrupted" else "secondary",
+        help="Goes on from the last checkpoint, as if it had never been interrupted.",
+        on_click=_resume,
+        args=(row.id,),
+    )
+
+
 def _ways_on(row: "RunRow") -> None:
     """Where one goes from a run that has ended."""
     from deepfm.ui.train_form import compare_models_of, fill_from
 
-    if checkpoint_epoch(row) is not None:
-        st.button(
-            "Resume",
-            key="train_resume",
-            icon=":material/resume:",
-            type="primary" if row.state == "interrupted" else "secondary",
-            help="Goes on from the last checkpoint, as if it had never been interrupted.",
-            on_click=_resume,
-            args=(row.id,),
-        )
+    resume_button(row, key="train_resume")
     if state.is_trained(row) and row.result:
         links.button("evaluate", "Evaluate", key="to_evaluate", run=row.id, kind="primary")
         links.button("impression", "Explain an impression", key="to_impression", run=row.id)
@@ -196,8 +206,6 @@ def _what_went_wrong(row: "RunRow", history: History) -> None:
         (show_notice if row.state == "stopped" else show_error)(message)
     if words := _ways_out(row, history):
         st.caption(plain(words))
-    if error := st.session_state.pop(RESUME_ERROR, ""):
-        show_error(error)
 
 
 def _ways_out(row: "RunRow", history: History) -> str:

@@ -125,7 +125,6 @@ class RunOverview:
         )
         return Overview(items, rows, runs)
 
-
     def run_people(self) -> list[tuple[str, str]]:
         """(id, name) of everybody known who started a run, who did so last first."""
         with self._database.reading() as connection:
