@@ -57,11 +57,11 @@ def effect_figure(results: Results, place: int = 0) -> go.Figure:
     shown = list(results.ranked)
     positions = {each.point: _position(axis, each.point[place]) for each in shown}
     _add_line(figure, results, place)
-    _add_seeds(figure, results, positions)
+    _add_seeds(figure, results, place, positions)
     for each in reversed(shown):
         _add_mark(figure, results, each, positions[each.point])
     figure.update_xaxes(**_x_axis(axis))
-    figure.update_yaxes(zeroline=False)
+    figure.update_yaxes(zeroline=False, tickformat=".4f")
     return figure
 
 
@@ -107,15 +107,17 @@ def _add_line(figure: go.Figure, results: Results, place: int) -> None:
 
 
 def _add_seeds(
-    figure: go.Figure, results: Results, positions: dict[tuple[Any, ...], float]
+    figure: go.Figure, results: Results, place: int, positions: dict[tuple[Any, ...], float]
 ) -> None:
+    """The seeds one by one, a little beside their mean so that it does not hide them."""
+    beside = 0.0 if results.sweep.axes[place].is_range else 0.06
     xs, ys, texts = [], [], []
     for each in results.ranked:
         for run in each.trained:
             assert run.validation is not None
             value = run.validation.auc if results.sweep.objective == "auc" else run.validation.loss
             if value is not None:
-                xs.append(positions[each.point])
+                xs.append(positions[each.point] + beside)
                 ys.append(value)
                 texts.append(f"{label(each.name)}<br>seed {run.seed}: {value:.4f}")
     figure.add_trace(
@@ -297,8 +299,10 @@ def _add_marks(figure: go.Figure, place: int, dimension: _Dimension) -> None:
             showarrow=False,
             xanchor="left",
             xshift=9,
+            # One value for all: every line runs through it, level, so it stands above them.
+            yshift=12 if len(dimension.marks) == 1 else 0,
             font={"size": 11, "color": colour("text")},
-            bgcolor=colour("ground", 0.8),
+            bgcolor=colour("ground"),
             borderpad=1,
         )
 

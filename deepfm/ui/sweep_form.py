@@ -28,6 +28,7 @@ from deepfm.ui import state
 from deepfm.ui.expected import Size, expected, measured_rates, size_of
 from deepfm.ui.forms import mistake
 from deepfm.ui.queueing import pinned_of
+from deepfm.ui.sweep_view import show_begun
 from deepfm.ui.text import plain, show_error
 from deepfm.ui.waiting import show_job_end, wait_for_job
 
@@ -142,7 +143,7 @@ def _own_values() -> list[Axis] | None:
             list(settings),
             format_func=lambda each: "Model" if each == "terms" else settings[each].label,
             index=None if place else 0,
-            placeholder="another setting",
+            placeholder="add one",
             key=f"sweep_setting_{place}",
             persist_state="session",
         )
@@ -304,19 +305,13 @@ def _start(sweep: Sweep, dataset: "Dataset") -> None:
     except DeepFMError as error:
         show_error(error)
         return
-    _watch(group)
+    show_begun(group)
 
 
 def _begun(job: "JobRow") -> None:
     """Watch the sweep whose data were prepared; or say why there is none."""
     st.session_state.pop(JOB, None)
     if job.state == "finished" and job.result:
-        _watch(str(job.result["group"]))
+        show_begun(str(job.result["group"]))
     else:
         st.session_state[ENDED] = job
-
-
-def _watch(group: str) -> None:
-    st.query_params.pop("run", None)
-    st.query_params["group"] = group
-    st.rerun(scope="app")

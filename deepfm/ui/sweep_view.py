@@ -37,17 +37,46 @@ if TYPE_CHECKING:
     from deepfm.data.dataset import Dataset
     from deepfm.runs.store import GroupRow, RunRow
 
+_BEGUN: Final = "sweep_begun"
 LIVE: Final = 1.0
 """Seconds between two looks while it goes on."""
 
 
-def watch_sweep(group_id: str) -> None:
-    """Show a sweep, drawn again by itself while it goes on."""
+_TO_TOP: Final = st.components.v2.component(
+    "deepfm_to_top",
+    html='<span aria-hidden="true"></span>',
+    js="""
+export default function ({ data, parentElement }) {
+  const place = parentElement.host ?? parentElement;
+  if (data.begun && place.dataset.begun !== data.begun) {
+    document.querySelector('.st-key-sweep_head')?.scrollIntoView({ block: 'center' });
+  }
+  place.dataset.begun = data.begun;
+}
+""",
+)
+"""The form that begins a sweep is far down the page, and what came of it begins at the top."""
+
+
+def show_begun(group_id: str) -> None:
+    """Put a sweep that was just begun into the address, its head into sight; draw the page anew."""
+    st.session_state[_BEGUN] = group_id
+    st.query_params.pop("run", None)
+    st.query_params["group"] = group_id
+    st.rerun(scope="app")
+
+
+def watch_sweep(group_id: str, *, beside_form: bool = True) -> None:
+    """Show a sweep, drawn again by itself while it goes on.
+
+    beside_form   whether the form that trains its best again stands on the same page
+    """
     interval = None if read_results(state.store(), group_id).ended else LIVE
-    st.fragment(_sweep, run_every=interval)(group_id, interval)
+    st.fragment(_sweep, run_every=interval)(group_id, interval, beside_form)
+    _TO_TOP(key="sweep_top", data={"begun": st.session_state.pop(_BEGUN, "")})
 
 
-def _sweep(group_id: str, interval: float | None) -> None:
+def _sweep(group_id: str, interval: float | None, beside_form: bool) -> None:
     results = read_results(state.store(), group_id)
     if results.ended != (interval is None):
         st.rerun()
@@ -55,7 +84,7 @@ def _sweep(group_id: str, interval: float | None) -> None:
     with st.container():
         _what_it_says(results)
     with st.container():
-        _best(results)
+        _best(results, beside_form)
     if results.ranked:
         _effect(results)
         _parallel(results)
@@ -88,7 +117,10 @@ def _dataset_of(group: "GroupRow") -> str:
 def _head(results: Results, group_id: str) -> None:
     sweep = results.sweep
     with st.container(
-        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
+        key="sweep_head",
+        horizontal=True,
+        vertical_alignment="center",
+        horizontal_alignment="distribute",
     ):
         with st.container(width="content", gap=None):
             st.markdown(f"**{plain(state.store().group(group_id).name)}**")
@@ -152,7 +184,7 @@ def _what_it_says(results: Results) -> None:
         st.caption("Results come as runs end; a configuration counts once a seed is trained.")
 
 
-def _best(results: Results) -> None:
+def _best(results: Results, beside_form: bool) -> None:
     """The best configuration, with the figures of the test rows, which chose nothing."""
     best = results.best
     if best is None:
@@ -168,14 +200,7 @@ def _best(results: Results) -> None:
         st.markdown(f"**Best{'' if results.ended else ' so far'}:** {plain(best.name)}")
         with st.container(horizontal=True, width="content"):
             links.button("train", "Open", key="sweep_open_best", run=run.row.id, kind="primary")
-            st.button(
-                "Train this with more epochs",
-                key="sweep_more",
-                help="Puts these settings into the form, with twice the epochs.",
-                on_click=_more_epochs,
-                args=(run.row,),
-                icon=":material/edit:",
-            )
+            _more_button(run.row, beside_form)
     st.html(_tiles(results, best, run.row))
 
 
@@ -215,16 +240,41 @@ def _spread_words(spread: Spread | None, note: str) -> str:
     return " · ".join(filter(None, (f"± {deviation:.4f}" if deviation is not None else "", note)))
 
 
+def _more_button(row: "RunRow", beside_form: bool) -> None:
+    """Train the best one for longer, by the form of this page or by that of the Train page."""
+    label, key, icon = "Train this with more epochs", "sweep_more", ":material/edit:"
+    if not beside_form:
+        links.button("train", label, key=key, icon=icon, before=lambda: _more_elsewhere(row))
+    else:
+        st.button(
+            label,
+            key=key,
+            help="Puts these settings into the form, with twice the epochs.",
+            on_click=_more_epochs,
+            args=(row,),
+            icon=icon,
+        )
+
+
+def _more_elsewhere(row: "RunRow") -> dict[str, str]:
+    _fill_with_more(row)
+    return {"dataset": state.DEMO if row.dataset_name == state.DEMO else row.fingerprint}
+
+
 def _more_epochs(row: "RunRow") -> None:
     """A callback: the form takes a run's settings with twice the epochs."""
+    _fill_with_more(row)
+    for name in ("run", "group"):
+        st.query_params.pop(name, None)
+    state.show_dataset(state.DEMO if row.dataset_name == state.DEMO else row.fingerprint)
+
+
+def _fill_with_more(row: "RunRow") -> None:
     from deepfm.ui.train_form import all_settings, fill_from
 
     fill_from(row)
     epochs = all_settings()["epochs"]
     SettingsForm("train").put(epochs, min(int(epochs.high or 1), 2 * int(row.train["epochs"])))
-    for name in ("run", "group"):
-        st.query_params.pop(name, None)
-    state.show_dataset(state.DEMO if row.dataset_name == state.DEMO else row.fingerprint)
 
 
 # --- charts and table -----------------------------------------------------------------------
