@@ -326,6 +326,16 @@ def adam_rows(
 
 
 @_exact
+def _moves(weights: Floats, means: Floats, squares: Floats, rate: float, root: float) -> bool:
+    """Whether a step of Adam without a gradient would still change one of the weights."""
+    for i in range(len(weights)):
+        size = np.sqrt(BETA_2 * squares[i]) * root + EPSILON
+        if weights[i] - rate * (BETA_1 * means[i]) / size != weights[i]:
+            return True
+    return False
+
+
+@_exact
 def catch_up(
     rows: NDArray[np.int64],
     until: int,
@@ -341,34 +351,40 @@ def catch_up(
     last           int64[V]      the last step that each row has had; 0 for none
     rates, roots   float32[≥ until + 1]   AdamConstants by step
 
-    Exact: what is left out are only steps too small to change a weight in float32, after which
-    the moments alone decay.
+    Exact: what is left out are only steps too small to change a weight in float32. A row stays at
+    the step before the first of those, so that it makes no difference to the last digit when, and
+    how often, its weights were asked for.
     """
     width = table.shape[1]
     for row in rows:
-        first = last[row] + 1
-        last[row] = until
-        if first > until or first == 1:
-            continue  # up to date, or never touched: without moments nothing moves
+        step = last[row] + 1
+        if step == 1:
+            continue  # never touched: without moments nothing moves
         weights, means, squares = table[row], mean[row], square[row]
-        step = first
-        moving = True
-        while moving and step <= until:
+        while step <= until and _moves(weights, means, squares, rates[step], roots[step]):
             rate, root = rates[step], roots[step]
-            moving = False
             for i in range(width):
                 means[i] *= BETA_1
                 squares[i] *= BETA_2
-                before = weights[i]
                 weights[i] -= rate * means[i] / (np.sqrt(squares[i]) * root + EPSILON)
-                moving |= weights[i] != before
             step += 1
-        left = until + 1 - step
+        last[row] = step - 1
+
+
+@_exact
+def decay_moments(
+    rows: NDArray[np.int64], until: int, last: NDArray[np.int64], mean: Floats, square: Floats
+) -> None:
+    """The moments of rows whose weights have caught up, at the step `until`: for the next one."""
+    width = mean.shape[1]
+    for row in rows:
+        left = until - last[row]
+        last[row] = until
         if left > 0:
             decay_1, decay_2 = np.float32(0.9**left), np.float32(0.999**left)
             for i in range(width):
-                means[i] *= decay_1
-                squares[i] *= decay_2
+                mean[row, i] *= decay_1
+                square[row, i] *= decay_2
 
 
 @_compiled

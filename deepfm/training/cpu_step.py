@@ -216,7 +216,10 @@ class CpuStep(Step):
             lookups,
         )
         if self.update == "catch-up":
-            self._catch_up(places.features[places.of_fields(first, last)], self._steps - 1)
+            features, before = places.features[places.of_fields(first, last)], self._steps - 1
+            self._catch_up(features, before)
+            tables = self._tables
+            kernels.decay_moments(features, before, tables.last, tables.mean, tables.square)
 
     def _catch_up(self, rows: NDArray[np.int64], until: int) -> None:
         tables = self._tables
