@@ -99,9 +99,7 @@ def test_deleting_names_the_runs_and_says_that_it_cannot_be_undone(
         store.run(run_id)
 
 
-def test_many_runs_are_deleted_at_once_and_those_that_go_on_stay(
-    demo: Dataset, home: Path
-) -> None:
+def test_many_runs_are_deleted_at_once_and_those_that_go_on_stay(demo: Dataset, home: Path) -> None:
     done = [trained(home, demo, f"done {number}", seed=number) for number in range(10)]
     waiting = runs_in_store.queue(home, demo, "waiting one")
     page = open_runs(*done, waiting)
