@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 from deepfm.config import Settings
-from deepfm.errors import Cancelled, DeepFMError, StoreBusy
+from deepfm.errors import Cancelled, DeepFMError, Interrupted, StoreBusy
 from deepfm.events import Event, Failed, Progress
 from deepfm.locks import FileLock
 from deepfm.runs.store import JobRow, RunRow, Store
 from deepfm.runs.worker import words
 from deepfm.runs.worker.gpus import gpu_of
 from deepfm.runs.worker.link import BUSY_SECONDS, Link
+from deepfm.runs.worker.remains import is_resumable
 from deepfm.runs.worker.service import log_file
 from deepfm.runs.worker.table import TRAIN, Context, LaneName, WorkTable, load, load_name
 
@@ -219,7 +220,9 @@ def _outcome(spec: ChildSpec, kind: str, row: RunRow | JobRow, link: Link, gpu: 
     try:
         result = load(spec.table, kind)(subject, context)
     except Cancelled:
-        return _stopped(spec, link, None)
+        return _stopped(spec, row, link, None)
+    except Interrupted as error:
+        return Outcome("interrupted", str(error))
     except MemoryError:
         _log.exception("%s %s ran out of memory", kind, row.id)
         limit = spec.settings.max_job_memory_mb if spec.lane == "short" else None
@@ -230,13 +233,16 @@ def _outcome(spec: ChildSpec, kind: str, row: RunRow | JobRow, link: Link, gpu: 
         _log.exception("%s %s failed", kind, row.id)
         return Outcome("failed", words.unexpected(error))
     if result.get("stopped"):
-        return _stopped(spec, link, result)
+        return _stopped(spec, row, link, result)
     return Outcome("finished", "", result)
 
 
-def _stopped(spec: ChildSpec, link: Link, result: Mapping[str, Any] | None) -> Outcome:
+def _stopped(
+    spec: ChildSpec, row: RunRow | JobRow, link: Link, result: Mapping[str, Any] | None
+) -> Outcome:
     if link.cause == "worker":
-        return Outcome("interrupted", words.INTERRUPTED, result)
+        resumable = isinstance(row, RunRow) and is_resumable(row)
+        return Outcome("interrupted", words.interrupted(resumable), result)
     if link.cause == "limit":
         minutes = spec.settings.max_train_minutes
         return Outcome("stopped", words.over_time(spec.lane, minutes), result)

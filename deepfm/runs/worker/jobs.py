@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepfm.config import ModelConfig, PrepareConfig, Settings, TrainConfig
-from deepfm.events import Event, Notice
+from deepfm.events import Event, Notice, Resumed
 from deepfm.runs.store import RunRow
 from deepfm.runs.worker.table import Context
 
@@ -23,22 +23,35 @@ if TYPE_CHECKING:
 
 
 def train(run: RunRow, context: Context) -> dict[str, Any]:
-    """Train a run into its folder; the fields of events.Finished."""
+    """Train a run into its folder, from its checkpoint where it is resumed; events.Finished."""
     from deepfm.data.dataset import open_dataset
+    from deepfm.training.checkpoint import has_checkpoint
+    from deepfm.training.loop import resume
     from deepfm.training.loop import train as train_model
 
     _use_gpu(context.gpu)
     dataset = open_dataset(run.dataset_folder)
-    trained = train_model(
-        dataset,
-        ModelConfig.from_dict(run.model),
-        TrainConfig.from_dict(run.train),
-        out=run.folder,
-        pinned=run.pinned,
-        on_event=context.report,
-        should_stop=context.stopping,
-    )
+    model, plan = ModelConfig.from_dict(run.model), TrainConfig.from_dict(run.train)
+    ears: dict[str, Any] = {"on_event": context.report, "should_stop": context.stopping}
+    if run.attempt > 1 and has_checkpoint(run.folder):
+        trained = resume(run.folder, dataset, model=model, train=plan, attempt=run.attempt, **ears)
+    else:
+        if run.attempt > 1:
+            _say_it_begins_again(run, context)
+        trained = train_model(dataset, model, plan, out=run.folder, pinned=run.pinned, **ears)
     return dataclasses.asdict(trained.result)
+
+
+def _say_it_begins_again(run: RunRow, context: Context) -> None:
+    """What an earlier attempt reported is superseded from the beginning on."""
+    context.report(Resumed(run.attempt, 0.0, 0.0))
+    context.report(
+        Notice(
+            "begun-again",
+            "The checkpoint of this run is no longer there, so it was begun again: the curves "
+            "of the attempt before are gone.",
+        )
+    )
 
 
 def inspect(payload: Mapping[str, Any], context: Context) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Final
 from deepfm.errors import DataError
 from deepfm.events import Event, Failed, Finished, from_json
 from deepfm.runs.store import RunRow, RunState, Store
+from deepfm.runs.store.runs import CHECKPOINT
 
 RESULT: Final = "result.json"
 """The last file that makes a run folder whole."""
@@ -33,6 +34,11 @@ def end_run(store: Store, run: RunRow, state: RunState, message: str) -> None:
         checkpoint.unlink(missing_ok=True)
     untold = _untold(run.folder, [event for _, event in store.events(run.id)], result)
     store.finish_run(run.id, "finished", "", asdict(result), events=untold)
+
+
+def is_resumable(run: RunRow) -> bool:
+    """Whether there is a checkpoint to go on from."""
+    return (run.folder / CHECKPOINT).is_file()
 
 
 def _result(folder: Path) -> Finished | None:

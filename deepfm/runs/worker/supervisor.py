@@ -26,7 +26,7 @@ from deepfm.runs.worker.gpus import gpu_count, training_slots
 from deepfm.runs.worker.housekeeping import housekeeping
 from deepfm.runs.worker.lanes import Child, Lane
 from deepfm.runs.worker.link import BUSY_SECONDS, REFUSED
-from deepfm.runs.worker.remains import end_run
+from deepfm.runs.worker.remains import end_run, is_resumable
 from deepfm.runs.worker.service import app_lock, log_file, worker_lock
 from deepfm.runs.worker.table import WORK, WorkTable
 from deepfm.versions import versions
@@ -260,10 +260,11 @@ class _Supervisor:
         run = self._store.run(assignment.id)
         if (run.state, run.worker) != ("training", self._name):
             return
+        resumable = is_resumable(run)
         if self._stopping:
-            end_run(self._store, run, "interrupted", words.INTERRUPTED)
+            end_run(self._store, run, "interrupted", words.interrupted(resumable))
         else:
-            end_run(self._store, run, "failed", cause)
+            end_run(self._store, run, "interrupted" if resumable else "failed", cause)
 
     def _settle_job(self, assignment: Assignment, cause: str) -> None:
         job = self._store.job(assignment.id)
@@ -319,7 +320,8 @@ class _Supervisor:
         try:
             for run in self._store.runs(states=("training",)):
                 _log.warning("Run %s was interrupted", run.id)
-                end_run(self._store, run, "interrupted", words.INTERRUPTED)
+                message = words.interrupted(is_resumable(run))
+                end_run(self._store, run, "interrupted", message)
             for job in self._store.jobs(active=True):
                 if job.state == "working":
                     self._store.give_back_job(job.id)
@@ -351,7 +353,7 @@ class _Supervisor:
             if time.monotonic() > deadline:
                 for lane in self._lanes:
                     for child in lane.children():
-                        child.kill(words.INTERRUPTED)
+                        child.kill(words.STOPPED)
         try:
             self._settle()
         except StoreBusy as error:

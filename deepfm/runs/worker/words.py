@@ -5,7 +5,7 @@ from typing import Final
 
 from deepfm.runs.worker.table import LaneName
 
-INTERRUPTED: Final = "The worker stopped while this run was training. Train it again."
+STOPPED: Final = "The worker stopped."
 
 _NOUNS: Final[dict[LaneName, str]] = {"training": "training process", "short": "process"}
 _SMALLER: Final[dict[LaneName, str]] = {
@@ -37,6 +37,12 @@ def death(lane: LaneName, exit_code: int | None) -> str:
         f"{'Train again' if lane == 'training' else 'The file may be damaged'}; "
         "the end of worker.log says more."
     )
+
+
+def interrupted(resumable: bool) -> str:
+    """A run whose worker stopped or died, with or without a checkpoint to go on from."""
+    way_out = "Resume it" if resumable else "It had kept nothing yet; train it again"
+    return f"The worker stopped while this run was training. {way_out}."
 
 
 def start_failed(lane: LaneName, exit_code: int | None) -> str:
