@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from importlib.resources import files
 
 import streamlit as st
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
@@ -14,6 +15,7 @@ from deepfm import __version__
 from deepfm.config import Settings
 from deepfm.runs.worker import keep_worker
 from deepfm.ui.late import drop_late_reruns
+from deepfm.ui.person import KnowBrowser
 from deepfm.ui.upload import upload_routes
 
 
@@ -37,5 +39,6 @@ app = st.App(
         *upload_routes(),
         Mount("/assets", StaticFiles(directory=str(files("plotly") / "package_data"))),
     ],
+    middleware=[Middleware(KnowBrowser)],
     lifespan=lifespan,
 )

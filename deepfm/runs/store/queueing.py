@@ -149,6 +149,14 @@ class RunQueue:
             finally:
                 connection.execute("ROLLBACK")
 
+    def waiting_people(self) -> int:
+        """How many people have runs that wait."""
+        with self._database.reading() as connection:
+            (count,) = connection.execute(
+                "SELECT count(DISTINCT owner) FROM runs WHERE state = 'queued'"
+            ).fetchone()
+        return int(count)
+
     def claim_run(self, worker: str, versions: Mapping[str, Any] | None = None) -> RunRow | None:
         """Take the run whose turn it is, queued → training; None if none waits.
 
