@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 
 from deepfm.charts.palette import colour, format_count, label, new_figure, shortened
 from deepfm.config import parameter_count
-from deepfm.sweeps import Axis, Configuration, Record, Results, Spread, axis_label
+from deepfm.sweeps import Axis, Configuration, Point, Record, Results, Spread, axis_label
 
 EFFECT_CAPTION: Final = (
     "each mark is the mean over the seeds, its bar one standard deviation to each side, the "
@@ -22,7 +22,7 @@ EFFECT_CAPTION: Final = (
 )
 PARALLEL_CAPTION: Final = (
     "one line a configuration, from its settings on the left to what came of it on the right. "
-    "The thick line with diamonds is the best; the fainter a line, the worse."
+    "The thick line with diamonds is the best; the fainter a line, the worse. Better is higher."
 )
 _LABELLED: Final = 24
 """Most marks under an axis that are still told apart."""
@@ -55,7 +55,7 @@ def effect_figure(results: Results, place: int = 0) -> go.Figure:
         uirevision=f"{place}",
     )
     shown = list(results.ranked)
-    positions = {each.point: _position(axis, each.point[place]) for each in shown}
+    positions = _positions(results, place)
     _add_line(figure, results, place)
     _add_seeds(figure, results, place, positions)
     for each in reversed(shown):
@@ -65,9 +65,27 @@ def effect_figure(results: Results, place: int = 0) -> go.Figure:
     return figure
 
 
-def _position(axis: Axis, value: Any) -> float:
-    """Where a value stands: listed ones beside each other, those of a range where they are."""
-    return float(value) if axis.is_range else float(axis.values.index(value))
+def _positions(results: Results, place: int) -> dict[Point, float]:
+    """Where each configuration stands.
+
+    Values of a range are where they are; listed ones have a column each, in which combinations
+    with other settings stand beside each other, in the same order in every column.
+    """
+    axis = results.sweep.axes[place]
+    if axis.is_range:
+        return {each.point: float(each.point[place]) for each in results.ranked}
+    others = sorted({_others(each.point, place) for each in results.ranked}, key=str)
+    step = min(0.13, 0.66 / len(others)) if others else 0.0
+    middle = (len(others) - 1) / 2
+    return {
+        each.point: axis.values.index(each.point[place])
+        + step * (others.index(_others(each.point, place)) - middle)
+        for each in results.ranked
+    }
+
+
+def _others(point: Point, place: int) -> Point:
+    return (*point[:place], *point[place + 1 :])
 
 
 def _x_axis(axis: Axis) -> dict[str, Any]:
@@ -110,7 +128,8 @@ def _add_seeds(
     figure: go.Figure, results: Results, place: int, positions: dict[tuple[Any, ...], float]
 ) -> None:
     """The seeds one by one, a little beside their mean so that it does not hide them."""
-    beside = 0.0 if results.sweep.axes[place].is_range else 0.06
+    listed = not results.sweep.axes[place].is_range
+    beside = (0.06 if len(results.sweep.axes) == 1 else 0.025) * listed
     xs, ys, texts = [], [], []
     for each in results.ranked:
         for run in each.trained:
@@ -329,13 +348,13 @@ def _table_row(results: Results, place: int, configuration: Configuration) -> di
             _capital(axis_label(axis)): axis.name(value)
             for axis, value in zip(results.sweep.axes, configuration.point, strict=True)
         },
-        "validation AUC": auc and auc.mean,
+        "val. AUC": auc and auc.mean,
         "± AUC": auc and auc.deviation,
-        "validation log loss": loss and loss.mean,
+        "val. log loss": loss and loss.mean,
         "± log loss": loss and loss.deviation,
         "seeds": f"{len(configuration.trained)} of {len(configuration.runs)}",
         "parameters": parameters_of(results.record, configuration),
-        "seconds a run": sum(seconds) / len(seconds) if seconds else None,
+        "s a run": sum(seconds) / len(seconds) if seconds else None,
     }
 
 

@@ -31,7 +31,7 @@ from deepfm.sweeps import (
 from deepfm.ui import links, state
 from deepfm.ui.forms import SettingsForm
 from deepfm.ui.plot import plot, revision_of
-from deepfm.ui.text import plain, show_notice
+from deepfm.ui.text import mistakes_in_words, plain, show_notice
 
 if TYPE_CHECKING:
     from deepfm.data.dataset import Dataset
@@ -76,6 +76,7 @@ def watch_sweep(group_id: str, *, beside_form: bool = True) -> None:
     _TO_TOP(key="sweep_top", data={"begun": st.session_state.pop(_BEGUN, "")})
 
 
+@mistakes_in_words()
 def _sweep(group_id: str, interval: float | None, beside_form: bool) -> None:
     results = read_results(state.store(), group_id)
     if results.ended != (interval is None):
@@ -351,7 +352,7 @@ def _table(results: Results) -> None:
                 for name in _COLUMN_HELP
             },
             "parameters": config.NumberColumn(format="localized"),
-            "seconds a run": config.NumberColumn(format="%.1f"),
+            "s a run": config.NumberColumn(format="%.1f", help="Seconds of training."),
             "seeds": config.TextColumn(help="Trained, of those queued."),
         },
     )
@@ -366,8 +367,8 @@ def _table(results: Results) -> None:
 
 
 _COLUMN_HELP: Final = {
-    "validation AUC": "Mean over the seeds, each at the epoch whose weights are kept.",
+    "val. AUC": "Mean over the seeds, each at the epoch whose weights are kept.",
     "± AUC": "One standard deviation over the seeds.",
-    "validation log loss": "Mean over the seeds, each at the epoch whose weights are kept.",
+    "val. log loss": "Mean over the seeds, each at the epoch whose weights are kept.",
     "± log loss": "One standard deviation over the seeds.",
 }
