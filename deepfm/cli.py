@@ -19,6 +19,7 @@ from deepfm.config import (
     TrainConfig,
 )
 from deepfm.errors import ConfigError, DeepFMError
+from deepfm.interrupts import Interrupts
 from deepfm.progress import ProgressLine
 
 if TYPE_CHECKING:
@@ -26,9 +27,12 @@ if TYPE_CHECKING:
     from deepfm.data.schema import Schema
     from deepfm.runs.store import Store
     from deepfm.sweeps import DataSource
+    from deepfm.training.loop import Run
 
 MISTAKE = 2
 """Exit code of a mistake that one line on stderr explains."""
+STOPPED = 130
+"""Exit code after Ctrl-C."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,12 +44,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DeepFMError as error:
         print(f"deepfm: {error}", file=sys.stderr)
         return MISTAKE
+    except _Stopped as stopped:
+        _print(stopped.answer)
+        return STOPPED
     except KeyboardInterrupt:
         print("deepfm: stopped.", file=sys.stderr)
-        return 130
+        return STOPPED
     if answer is not None:
-        print(json.dumps(answer, ensure_ascii=False, allow_nan=False), flush=True)
+        _print(answer)
     return 0
+
+
+class _Stopped(Exception):
+    """Ctrl-C ended a verb in order; there is still an answer."""
+
+    def __init__(self, answer: dict[str, Any]) -> None:
+        super().__init__("stopped")
+        self.answer = answer
+
+
+def _print(answer: object) -> None:
+    print(json.dumps(answer, ensure_ascii=False, allow_nan=False), flush=True)
 
 
 # --- Verbs ------------------------------------------------------------------------------------
@@ -70,14 +89,68 @@ def train_verb(given: argparse.Namespace) -> dict[str, Any]:
     dataset = _dataset(given)
     from deepfm.training.loop import train as train_model
 
-    with ProgressLine() as line:
-        run = train_model(dataset, model, train, out=given.out, on_event=line.show)
-    return {
+    with ProgressLine() as line, Interrupts() as interrupts:
+        run = train_model(
+            dataset,
+            model,
+            train,
+            out=given.out,
+            on_event=line.show,
+            should_stop=interrupts.asked,
+        )
+    return _trained(run, dataset)
+
+
+def resume_verb(given: argparse.Namespace) -> dict[str, Any]:
+    """Go on with a run that was interrupted or stopped, from its last checkpoint."""
+    home = Settings.from_environment().home_folder
+    folder = Path(given.run)
+    if (queued := _resume_in_store(folder, home)) is not None:
+        return queued
+    from deepfm.data.dataset import open_dataset
+    from deepfm.training.checkpoint import read_checkpoint
+    from deepfm.training.loop import resume
+
+    there = given.dataset or read_checkpoint(folder).subject.dataset_folder
+    dataset = open_dataset(Path(there))
+    with ProgressLine() as line, Interrupts() as interrupts:
+        run = resume(folder, dataset, on_event=line.show, should_stop=interrupts.asked)
+    return _trained(run, dataset)
+
+
+def _resume_in_store(folder: Path, home: Path) -> dict[str, Any] | None:
+    """Queue a run of the store, given by its id or its folder; None for any other folder."""
+    from deepfm.runs.store import Store
+    from deepfm.runs.worker import ensure_worker
+
+    if folder.is_dir() and folder.resolve().parent != home / "runs":
+        return None
+    with Store.open(home) as store:
+        if folder.is_dir() and folder.name not in {run.id for run in store.runs()}:
+            return None
+        store.resume_run(folder.name)
+        run = store.run(folder.name)
+    ensure_worker(home)
+    return {"run": run.id, "state": run.state, "attempt": run.attempt}
+
+
+def _trained(run: "Run", dataset: "Dataset") -> dict[str, Any]:
+    """What train and resume print; a run that was stopped by Ctrl-C says how to go on with it."""
+    from deepfm.trained import open_run
+
+    answer = {
         "run": str(run.folder),
-        "model": model.name,
+        "model": open_run(run.folder).model.name,
         **dataclasses.asdict(run.result),
         "skipped_rows": dataset.skipped.count,
     }
+    if run.result.stopped:
+        print(
+            f"deepfm: stopped. Go on with it by: python -m deepfm resume {run.folder}",
+            file=sys.stderr,
+        )
+        raise _Stopped(answer)
+    return answer
 
 
 def evaluate_verb(given: argparse.Namespace) -> dict[str, Any]:
@@ -175,7 +248,7 @@ def sweep_verb(given: argparse.Namespace) -> dict[str, Any]:
             study=given.study or "",
             name=given.name or "",
         )
-        group = sweeps.begin(store, sweep, on_event=line.show)
+        group = sweeps.begin(store, sweep, owner=shell_owner(), on_event=line.show)
         ensure_worker(home)
         if given.detach:
             return {"sweep": group, "runs": sweep.runs, "queued": len(store.group(group).runs)}
@@ -414,6 +487,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_sweep_flags(verb)
     add("runs", runs_verb)
     add("stop", stop_verb).add_argument("run", metavar="RUN")
+    verb = add("resume", resume_verb)
+    verb.add_argument("run", metavar="RUN", help="a run's id, or the folder of a training")
+    verb.add_argument(
+        "--dataset", metavar="DATASET_DIR", help="where the folder's dataset is now, if it moved"
+    )
     verb = add("export", export_verb)
     verb.add_argument("run", metavar="RUN")
     verb.add_argument("--out", required=True, metavar="FILE", help="the new file, a .zip")
