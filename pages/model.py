@@ -17,7 +17,7 @@ from deepfm.events import Notice
 from deepfm.trained import Scores, TrainedModel
 from deepfm.ui import choosing, links, state
 from deepfm.ui.plot import plot
-from deepfm.ui.text import plain, show_error, show_notice
+from deepfm.ui.text import mistakes_in_words, plain, show_error, show_notice
 
 
 def page() -> None:
@@ -96,6 +96,7 @@ def shares(model: TrainedModel, scores: Scores) -> None:
 
 
 @st.fragment
+@mistakes_in_words()
 def dots(run_id: str, model: TrainedModel, scores: Scores) -> None:
     """One dot an impression; a click opens it."""
     kept = len(model.impression_ids(scores.part))

@@ -14,13 +14,12 @@ from deepfm.charts.palette import (
     format_probability,
 )
 from deepfm.data.synthetic import PINNED, demo_values, true_probability
-from deepfm.errors import DeepFMError
 from deepfm.explanation import Explanation, explain
 from deepfm.trained import TrainedModel
 from deepfm.ui import links, state, training
 from deepfm.ui.plot import plot
 from deepfm.ui.sentence import Suggestion, chosen_values, sentence
-from deepfm.ui.text import plain, show_error
+from deepfm.ui.text import mistakes_in_words, plain
 
 if TYPE_CHECKING:
     from deepfm.runs.store import RunRow
@@ -47,12 +46,11 @@ def page() -> None:
         "**DeepFM Lab** trains a model of clicks that adds up three opinions. Change a word and "
         "see which of them changes its mind."
     )
-    try:
+    with mistakes_in_words():
         first_impression()
-    except DeepFMError as error:
-        show_error(error)
     ways_in()
-    last_runs()
+    with mistakes_in_words():
+        last_runs()
 
 
 @st.fragment

@@ -21,7 +21,7 @@ from deepfm.charts.training.curves import METRIC_NAMES
 from deepfm.terms import TERM_NAMES
 from deepfm.ui import feed, links, state
 from deepfm.ui.plot import plot
-from deepfm.ui.text import plain
+from deepfm.ui.text import mistakes_in_words, plain
 from deepfm.ui.watching import LIVE, STATE_WORDS
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def _rows(group_id: str) -> list["RunRow"]:
     return [store.run(run_id) for run_id in store.group(group_id).runs]
 
 
+@mistakes_in_words()
 def _group(group_id: str, interval: float | None) -> None:
     rows = _rows(group_id)
     if all(row.ended for row in rows) != (interval is None):

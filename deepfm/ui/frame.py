@@ -9,7 +9,7 @@ import streamlit as st
 
 from deepfm.errors import DeepFMError
 from deepfm.ui import links, state
-from deepfm.ui.text import numbered_names, plain, show_error
+from deepfm.ui.text import mistakes_in_words, numbered_names, plain, show_error
 
 if TYPE_CHECKING:
     from deepfm.runs.store import JobRow, RunRow
@@ -128,6 +128,7 @@ def _running_job(job: "JobRow") -> Running:
     return Running(f"{words} · {done:.0%}", done, "data", {})
 
 
+@mistakes_in_words()
 def running_chip() -> None:
     """One small chip with the progress of what is running, on every page."""
     with st.container(key="chip", horizontal=True, width="content", vertical_alignment="center"):

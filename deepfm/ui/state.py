@@ -318,8 +318,9 @@ def _field_values(folder: Path, time: float, _model: "TrainedModel", field: str)
 
 def chosen_run() -> tuple[str, "TrainedModel"]:
     """The run that the address names, opened; else one sentence, the way out, and a stop."""
-    run_id = run_in_address()
+    run_id = ""
     try:
+        run_id = run_in_address()
         return run_id, trained(run_id)
     except DeepFMError as error:
         show_error(error)

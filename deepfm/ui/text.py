@@ -1,10 +1,13 @@
 """A person's text to the page as it is: nothing in it is Markdown, HTML or a formula."""
 
+import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import streamlit as st
+
+from deepfm.errors import DeepFMError
 
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&^=@])")
 _JOINED: Final = re.compile(r"(:(?=\S)|[<>~=-](?=[<>=-])|(?<=www)(?=\.)|(?=@))")
@@ -35,6 +38,15 @@ def numbered_names(names: Sequence[str]) -> list[str]:
 def show_error(error: Exception | str) -> None:
     """The one sentence of a mistake, where it was made."""
     st.error(plain(error), icon=":material/error:")
+
+
+@contextlib.contextmanager
+def mistakes_in_words() -> Iterator[None]:
+    """What goes wrong in here is told in its one sentence; around a fragment, as a decorator."""
+    try:
+        yield
+    except DeepFMError as error:
+        show_error(error)
 
 
 def show_notice(text: str) -> None:

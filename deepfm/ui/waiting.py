@@ -11,7 +11,7 @@ import streamlit as st
 from deepfm.charts.palette import format_bytes, format_count, format_duration, format_rate
 from deepfm.events import Progress
 from deepfm.ui import state
-from deepfm.ui.text import plain, show_error
+from deepfm.ui.text import mistakes_in_words, plain, show_error
 
 if TYPE_CHECKING:
     from deepfm.runs.store import JobRow
@@ -29,6 +29,7 @@ def wait_for_job(job_id: str, what: str, *, key: str, on_end: Callable[["JobRow"
     st.fragment(_show, run_every=interval)(job_id, what, key, on_end)
 
 
+@mistakes_in_words()
 def _show(job_id: str, what: str, key: str, on_end: Callable[["JobRow"], None]) -> None:
     job = state.store().job(job_id)
     if job.ended:

@@ -11,7 +11,7 @@ from deepfm.charts.history import History
 from deepfm.errors import DeepFMError
 from deepfm.ui import feed, links, state
 from deepfm.ui.learning import show_learning
-from deepfm.ui.text import plain, show_error, show_notice
+from deepfm.ui.text import mistakes_in_words, plain, show_error, show_notice
 from deepfm.ui.tiles import tiles_html
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def _others_first(row: "RunRow") -> bool:
     return store.queue_position(row.id) > 1 or bool(store.runs(states=("training",), limit=1))
 
 
+@mistakes_in_words()
 def _run(run_id: str, interval: float | None) -> None:
     # The row before its events: a run that has ended has all of them.
     row = state.store().run(run_id)
