@@ -34,13 +34,16 @@ PATIENCE_SECONDS: Final = 60.0
 def train(run: RunRow, context: Context) -> dict[str, Any]:
     """The worker's own training, with checkpoints as often as such short runs need."""
     from deepfm.runs.worker import jobs
+    from deepfm.training import checkpoint
 
+    checkpoint.CHECKPOINT_SECONDS = CHECKPOINT_SECONDS  # type: ignore[misc]
+    checkpoint.MOST_SHARE = 1.0  # type: ignore[misc]
     return jobs.train(run, context)
 
 
-def serve(home: str) -> None:
-    """A worker whose trainings are `train`."""
-    functions = {**WORK.functions, TRAIN: "benchmarks.lab:train"}
+def serve(home: str, training: str) -> None:
+    """A worker whose trainings are a function of that name, such as `train`."""
+    functions = {**WORK.functions, TRAIN: training}
     run_worker(home, table=replace(WORK, functions=functions))
 
 
@@ -62,15 +65,16 @@ def small_dataset(folder: Path, rows: int = ROWS) -> Dataset:
 class Lab:
     """A home with a dataset, a store and a worker that is started anew whenever it is dead."""
 
-    def __init__(self, home: Path, dataset: Dataset) -> None:
+    def __init__(self, home: Path, dataset: Dataset, training: str) -> None:
         self.home = home
+        self.training = training
         self.dataset = dataset
         self.store = Store.open(home)
         self.worker = self.start()
 
     def start(self) -> subprocess.Popen[bytes]:
         """A worker process; what it says goes to a file beside the log."""
-        code = f"from benchmarks.lab import serve; serve({str(self.home)!r})"
+        code = f"from benchmarks.lab import serve; serve({str(self.home)!r}, {self.training!r})"
         with (self.home / "stderr").open("ab") as errors:
             self.worker = subprocess.Popen(
                 [sys.executable, "-c", code],
@@ -121,9 +125,9 @@ class Lab:
 
 
 @contextlib.contextmanager
-def lab(home: Path, dataset: Dataset) -> Iterator[Lab]:
-    """A Lab that is closed at the end."""
-    opened = Lab(home, dataset)
+def lab(home: Path, dataset: Dataset, training: str = "benchmarks.lab:train") -> Iterator[Lab]:
+    """A Lab that is closed at the end; training names the function that trains there."""
+    opened = Lab(home, dataset, training)
     try:
         yield opened
     finally:
