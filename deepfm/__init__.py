@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from deepfm.explanation import Explanation, explain
     from deepfm.terms import Terms
     from deepfm.trained import TrainedModel, open_run
-    from deepfm.training.loop import train
+    from deepfm.training.loop import resume, train
 
 __version__ = "0.1.0"
 
@@ -37,6 +37,7 @@ __all__ = [
     "open_dataset",
     "open_run",
     "prepare",
+    "resume",
     "train",
 ]
 
@@ -56,6 +57,7 @@ _HOMES: Final = {
     "open_dataset": "deepfm.data.dataset",
     "open_run": "deepfm.trained",
     "prepare": "deepfm.data.dataset",
+    "resume": "deepfm.training.loop",
     "train": "deepfm.training.loop",
 }
 

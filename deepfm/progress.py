@@ -2,7 +2,7 @@
 
 import sys
 
-from deepfm.events import Epoch, Event, Notice, Point, Progress, Started
+from deepfm.events import Epoch, Event, Notice, Point, Progress, Resumed, Started
 
 
 class ProgressLine:
@@ -30,6 +30,8 @@ class ProgressLine:
                     f"{event.model}, {event.parameters:,} parameters, "
                     f"{event.train_rows:,} rows, {event.device}"
                 )
+            case Resumed():
+                self._line(f"resumed at epoch {event.epoch:.2f}")
             case Point() if self._terminal:
                 self._bar(event.epoch / self._epochs, f"loss {event.train.loss:.4f}")
             case Epoch():

@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"errors", "terms"},
     "events": {"errors", "terms"},
     "formats": set(),
+    "interrupts": set(),
     "intervals": set(),
     "locks": {"errors"},
     "setup": set(),
