@@ -14,6 +14,7 @@ import json
 import math
 import re
 import stat
+import struct
 import types
 import typing
 import zipfile
@@ -86,6 +87,19 @@ _TYPES: Final[Mapping[str, type | tuple[type, ...]]] = {
 """The entries of run.json beside its version, with their types."""
 
 
+_DAMAGE: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    OSError,
+    EOFError,
+    ValueError,
+    OverflowError,
+    RuntimeError,
+)
+"""What zipfile raises over bytes that are no zip; a place before the file's start is an OSError."""
+
+
 @dataclass(frozen=True)
 class ImportedRun:
     """A run as a file from elsewhere tells of it: checked, and not yet in any store."""
@@ -154,7 +168,7 @@ def _open(file: Path) -> zipfile.ZipFile:
         return zipfile.ZipFile(file)
     except FileNotFoundError as error:
         raise RunError(f"There is no file {file}.") from error
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+    except _DAMAGE as error:
         raise RunError(
             f"{file.name} is no exported run: it is not a zip file, or a damaged one. "
             "Export the run again."
@@ -213,7 +227,7 @@ def _blocks(archive: zipfile.ZipFile, file: Path, member: zipfile.ZipInfo) -> It
                 if left < 0:
                     raise zipfile.BadZipFile("longer than it says")
                 yield block
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError) as error:
+    except _DAMAGE as error:
         raise _damaged(file, member.filename, str(error)) from error
     if left:
         raise _damaged(file, member.filename, "shorter than it says")
