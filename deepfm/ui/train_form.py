@@ -20,9 +20,10 @@ from deepfm.sweeps import payload_of
 from deepfm.ui import state
 from deepfm.ui.expected import check_fits, expected, measured_rates, size_of
 from deepfm.ui.forms import SettingsForm, mistake
+from deepfm.ui.person import show_person
 from deepfm.ui.queueing import queue_all_five, queue_one
 from deepfm.ui.sweep_form import sweep_form
-from deepfm.ui.text import plain, show_error
+from deepfm.ui.text import mistakes_in_words, plain, show_error
 from deepfm.ui.waiting import show_job_end, wait_for_job
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def all_settings() -> dict[str, Setting]:
 
 
 @st.fragment
+@mistakes_in_words()
 def train_form(dataset: "Dataset", dataset_id: str) -> None:
     """The form; only it is drawn again while it is filled in."""
     settings = all_settings()
@@ -66,6 +68,7 @@ def train_form(dataset: "Dataset", dataset_id: str) -> None:
         st.session_state[MORE_OPEN] = True
     _more(form, more)
     sweep_form(dataset, model, train)
+    show_person()
 
 
 def _choose_preset(dataset: "Dataset", settings: Mapping[str, Setting]) -> Preset:
