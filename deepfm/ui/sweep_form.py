@@ -27,6 +27,7 @@ from deepfm.sweeps import (
 from deepfm.ui import state
 from deepfm.ui.expected import Size, expected, measured_rates, size_of
 from deepfm.ui.forms import mistake
+from deepfm.ui.person import person
 from deepfm.ui.queueing import pinned_of
 from deepfm.ui.sweep_view import show_begun
 from deepfm.ui.text import plain, show_error
@@ -295,7 +296,7 @@ def expected_seconds(sweep: Sweep, size: Size) -> float:
 
 def _start(sweep: Sweep, dataset: "Dataset") -> None:
     """Queue it, or first let the worker prepare its data; then watch it."""
-    pinned, owner = pinned_of(dataset), ""
+    pinned, owner = pinned_of(dataset), person()
     try:
         if needs_preparing(sweep):
             payload = {**payload_for(sweep, pinned, owner), "token": secrets.token_hex(8)}
