@@ -16,7 +16,7 @@ from deepfm.events import Epoch, Event, Finished, Notice, Point, Resumed, Starte
 from deepfm.trained import open_run
 from deepfm.trained.run_folder import RunFolder
 from deepfm.training import checkpoint as checkpoints
-from deepfm.training import loop
+from deepfm.training import session
 from deepfm.training.checkpoint import FILES, has_checkpoint, read_checkpoint
 from deepfm.training.cpu_step import CpuStep
 from deepfm.training.loop import Run, resume, train
@@ -174,7 +174,7 @@ def stopped_then_resumed(
 @pytest.mark.parametrize("name", STEPS)
 def test_a_resumed_run_is_the_undisturbed_one(name, place, dataset, tmp_path, monkeypatch):
     step, config = STEPS[name]
-    monkeypatch.setattr(loop, "choose_step", step)
+    monkeypatch.setattr(session, "choose_step", step)
     one = undisturbed(dataset, config, tmp_path / "one")
     other = stopped_then_resumed(dataset, config, tmp_path / "other", PLACES[place])
     assert_same_run(other, one)

@@ -305,7 +305,7 @@ def test_a_diverged_training_says_so(dataset, tmp_path, monkeypatch):
         def load_state(self, state):
             raise AssertionError("nothing is resumed here")
 
-    monkeypatch.setattr("deepfm.training.loop.choose_step", lambda m, c: (Diverging(), "test"))
+    monkeypatch.setattr("deepfm.training.session.choose_step", lambda m, c: (Diverging(), "test"))
     with pytest.raises(RunError, match=r"diverged in epoch 2.*Lower the learning rate"):
         train(dataset, SMALL, TrainConfig(epochs=3), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
