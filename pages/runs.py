@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from deepfm.errors import DeepFMError
+from deepfm.sweeps import KIND
 from deepfm.ui import links, run_actions, run_list, state
 from deepfm.ui.copy_link import copy_link
 from deepfm.ui.run_compare import compare_runs
@@ -13,8 +14,9 @@ from deepfm.ui.run_lines import Line, table_lines
 from deepfm.ui.run_list import Wanted
 from deepfm.ui.run_table import Actions, show_table
 from deepfm.ui.run_words import settings_in_words
-from deepfm.ui.text import plain, show_error, show_notice
-from deepfm.ui.watching import STATE_WORDS, stop_button
+from deepfm.ui.sweep_view import watch_sweep
+from deepfm.ui.text import mistakes_in_words, plain, show_error, show_notice
+from deepfm.ui.watching import STATE_WORDS, resume_button, stop_button
 
 if TYPE_CHECKING:
     from deepfm.runs.store import Overview, RunRow
@@ -50,6 +52,7 @@ def first_run() -> None:
         run_actions.import_run()
 
 
+@mistakes_in_words()
 def show_runs(interval: float | None) -> None:
     """Filters, table, and what can be done with the runs that are ticked."""
     if run_id := st.session_state.pop(FOLLOW, ""):
@@ -67,13 +70,13 @@ def show_runs(interval: float | None) -> None:
         horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
     ):
         with st.container(horizontal=True, vertical_alignment="center", width="content"):
-            run_list.choose_page(found)
+            run_list.choose_page(found, wanted)
         run_actions.import_run()
     if unknown:
         say_unknown(unknown, chosen)
     show_chosen(chosen)
     if group_id := st.query_params.get(run_list.GROUP, ""):
-        show_group(group_id)
+        show_group(group_id, chosen)
 
 
 def nothing_fits(wanted: Wanted) -> None:
@@ -160,6 +163,7 @@ def show_one(row: "RunRow") -> None:
             links.link("impression", "Explain an impression", run=row.id)
         if not row.ended:
             stop_button(row, key="runs_stop")
+        resume_button(row, key="runs_resume")
         run_actions.train_again(row)
     with st.container(horizontal=True, vertical_alignment="center"):
         run_actions.rename(row)
@@ -187,11 +191,14 @@ def show_several(rows: Sequence["RunRow"]) -> None:
     compare_runs(rows, key="several")
 
 
-def show_group(group_id: str) -> None:
+def show_group(group_id: str, chosen: Sequence["RunRow"]) -> None:
     """A group that is open: a sweep by its own view, models by their curves."""
     group = state.store().group(group_id)
+    if group.kind == KIND:
+        watch_sweep(group_id, beside_form=False)
+        return
     rows = run_list.members(group_id)
-    if group.kind == "compare" and len(rows) > 1 and len(run_list.ticked()[0]) < 2:
+    if len(rows) > 1 and len(chosen) < 2:
         st.subheader(plain(group.name), anchor=False)
         compare_runs(rows, key="group")
 

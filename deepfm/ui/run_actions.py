@@ -9,6 +9,7 @@ import streamlit as st
 
 from deepfm.errors import DeepFMError
 from deepfm.ui import links, state
+from deepfm.ui.person import person
 from deepfm.ui.run_list import SELECTED
 from deepfm.ui.text import plain, show_error
 from deepfm.ui.train_form import fill_from
@@ -165,7 +166,7 @@ def import_run() -> None:
             path = Path(folder) / (file_name(file.name) or "run.zip")
             path.write_bytes(file.getbuffer())
             try:
-                run_id = state.store().import_run(path)
+                run_id = state.store().import_run(path, owner=person())
             except DeepFMError as error:
                 show_error(error)
                 return

@@ -44,11 +44,13 @@ _METRICS: Final[tuple[Metric, ...]] = ("auc", "loss", "accuracy")
 _ALONGS: Final[tuple[Along, ...]] = ("epochs", "seconds")
 _ALONG_WORDS: Final[Mapping[Along, str]] = {"epochs": "by epoch", "seconds": "by time"}
 HEIGHT: Final = 360
+MOST_JUDGED: Final = 60
+"""Runs of several datasets whose scored rows are read to see whether they are the same ones."""
 
 
 def compare_runs(rows: Sequence["RunRow"], *, key: str) -> None:
     """Differences first, then curves and ROC beside each other; the first six runs are drawn."""
-    scores = judged(rows)
+    scores = judged(rows[: MOST_RUNS if _of_one_dataset(rows) else MOST_JUDGED])
     why_not = not_comparable(rows, scores)
     if why_not:
         show_notice(why_not)
@@ -65,6 +67,10 @@ def compare_runs(rows: Sequence["RunRow"], *, key: str) -> None:
         _rocs(drawn, names, scores, key)
 
 
+def _of_one_dataset(rows: Sequence["RunRow"]) -> bool:
+    return len({row.fingerprint or str(row.dataset_folder) for row in rows}) == 1
+
+
 # --- curves -----------------------------------------------------------------------------------
 
 
@@ -75,6 +81,9 @@ def _curves(rows: Sequence["RunRow"], names: Sequence[str], key: str) -> None:
         ComparedRun(name, terms_of(row), history, STATE_WORDS[row.state])
         for row, name, (_, history) in zip(rows, names, read, strict=True)
     ]
+    if not any(history.epochs for _, history in read):
+        st.caption("The curves stand here once one of these runs has trained an epoch.")
+        return
     which = tuple(
         (row.id, name, cursor) for row, name, (cursor, _) in zip(rows, names, read, strict=True)
     )
@@ -131,7 +140,7 @@ def _rocs(
 ) -> None:
     first = next((scores[row.id] for row in rows if row.id in scores), None)
     if first is None:
-        st.caption("The ROC curves stand here once two of these runs have ended.")
+        st.caption("The ROC curves stand here once these runs have ended and scored their rows.")
         return
     curves, left_out = _same_rows(rows, names, scores, first)
     if curves:

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from deepfm.charts.palette import (
+    COLOURS,
     NO_VALUE,
     RUN_COLOURS,
     format_auc,
@@ -26,6 +27,9 @@ from deepfm.ui.watching import STATE_WORDS
 
 if TYPE_CHECKING:
     from deepfm.runs.store import RunRow
+
+MOST_LINES: Final = 100
+"""Runs in the table on the page; its data have all of them."""
 
 MARKS: Final = ("●", "■", "◆", "▲", "✖", "★")
 """A run's mark in a table, as the charts draw it: circle, square, diamond, triangle, x, star."""
@@ -184,6 +188,8 @@ def show_differences(found: Differences, *, key: str) -> None:
     """One line a run: on the left the settings that differ, on the right the results."""
     st.markdown("**What differs in their settings, beside what differs in their results**")
     st.html(differences_html(found))
+    if len(found.names) > MOST_LINES:
+        st.caption(f"The first {MOST_LINES} of {len(found.names):,} runs; all of them are in Data.")
     data_button(lambda: differences_table(found), key=f"{key}_data", name="differences")
 
 
@@ -196,7 +202,10 @@ def differences_html(found: Differences) -> str:
         f'<th scope="col"{_edge(place)}>{escape(column.name)}</th>'
         for place, column in enumerate(right)
     )
-    lines = "".join(_line(found.names[run], run, left, right) for run in range(len(found.names)))
+    lines = "".join(
+        _line(found.names[run], run, left, right)
+        for run in range(min(MOST_LINES, len(found.names)))
+    )
     return (
         f"{_STYLE}"
         '<div class="dfm-differences" tabindex="0" role="region" aria-label="What differs">'
@@ -234,21 +243,21 @@ def differences_table(found: Differences) -> pd.DataFrame:
 
 
 def _style() -> str:
-    from deepfm.charts.palette import COLOURS
-
     hues = "".join(
         f".dfm-{name}{{color:light-dark({COLOURS['light'][name]},{COLOURS['dark'][name]})}}"
         for name in RUN_COLOURS
     )
     return (
         "<style>"
-        ".dfm-differences{overflow-x:auto;font-size:.875rem}"
+        ".dfm-differences{overflow:auto;max-height:30rem;font-size:.875rem}"
         ".dfm-differences table{border-collapse:collapse}"
         ".dfm-differences th,.dfm-differences td{padding:.3rem .65rem;text-align:left;"
         "white-space:nowrap;border:0;"
         "border-bottom:1px solid color-mix(in srgb,currentColor 14%,transparent);"
         "font-variant-numeric:tabular-nums}"
         ".dfm-differences thead th{font-weight:600;font-size:.8rem}"
+        ".dfm-differences tbody th{position:sticky;left:0;"
+        f"background:light-dark({COLOURS['light']['ground']},{COLOURS['dark']['ground']})}}"
         ".dfm-differences tbody th{font-weight:550;max-width:18rem;overflow:hidden;"
         "text-overflow:ellipsis}"
         ".dfm-differences .dfm-edge{border-left:2px solid "

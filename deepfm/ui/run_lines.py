@@ -115,7 +115,9 @@ def _part_in_words(row: "RunRow") -> str:
     if row.auc is None:
         return ""
     part = part_of(row)
-    return _PARTS.get(part, part) if part else "so far"
+    if not part:
+        return "last" if row.ended else "so far"
+    return _PARTS.get(part, part)
 
 
 def scales(rows: Sequence["RunRow"]) -> dict[str, tuple[float, float]]:
@@ -133,7 +135,7 @@ def table_lines(
 ) -> list[Line]:
     """One line for each run or group, and for each run of the open group."""
     inside = {
-        item.group.id: run_list.members(item.group.id, wanted)
+        item.group.id: run_list.members(item.group.id, wanted, run_list.MOST_MEMBERS)
         for item in items
         if item.group and item.group.id == opened
     }

@@ -10,6 +10,7 @@ import streamlit as st
 from deepfm.errors import StoreError
 from deepfm.ui import state
 from deepfm.ui.address import chosen_in_address, several_in_address
+from deepfm.ui.plot import revision_of
 from deepfm.ui.watching import STATE_WORDS
 
 if TYPE_CHECKING:
@@ -64,11 +65,13 @@ def choose_filters() -> Wanted:
             "Search",
             key=WORDS,
             bind="query-params",
-            placeholder="Search by name, note, tag, dataset, person or setting",
+            placeholder="Search names, notes, tags, settings…",
+            help="Words that must all occur in the name, note, tags, dataset, person, group, state "
+            "or settings of a run.",
             label_visibility="collapsed",
             icon=":material/search:",
             on_change=_first_page,
-            width=430,
+            width=330,
         )
         changed = several_in_address(STATES, STATE_WORDS)
         states = st.multiselect(
@@ -79,7 +82,7 @@ def choose_filters() -> Wanted:
             placeholder="Any state",
             label_visibility="collapsed",
             on_change=_and_first_page(changed),
-            width=190,
+            width=160,
         )
         datasets = {print_: name for print_, name, _ in store.run_datasets()}
         people = dict(store.run_people())
@@ -106,7 +109,7 @@ def _choice(key: str, anything: str, options: Mapping[str, str], *, least: int) 
         format_func=lambda chosen: options.get(chosen, anything),
         label_visibility="collapsed",
         on_change=_and_first_page(changed),
-        width=180,
+        width=160,
     )
 
 
@@ -118,7 +121,7 @@ def _told_apart(names: Mapping[str, str]) -> dict[str, str]:
 
 def _first_page() -> None:
     """Another filter begins at its first page."""
-    st.session_state[PAGE] = 1
+    st.query_params.pop(PAGE, None)
 
 
 def _and_first_page(changed: Callable[[], None]) -> Callable[[], None]:
@@ -165,14 +168,18 @@ def sort_by(order: str) -> None:
 
 def read_page(wanted: Wanted) -> "Overview":
     """The rows of the page that the address names; the first one where it names too high a one."""
-    page = st.session_state.get(PAGE) or _page_in_address()
+    page = page_in_address()
     found = _read(wanted, page)
-    return found if found.items or page == 1 else _read(wanted, 1)
+    if found.items or page == 1:
+        return found
+    _first_page()
+    return _read(wanted, 1)
 
 
-def _page_in_address() -> int:
+def page_in_address() -> int:
+    """The page that the address names, counted from 1."""
     text = st.query_params.get(PAGE, "1")
-    return max(1, int(text)) if text.isdecimal() else 1
+    return max(1, int(text)) if text.isdecimal() and len(text) < 9 else 1
 
 
 def _read(wanted: Wanted, page: int) -> "Overview":
@@ -203,20 +210,35 @@ def _filters(wanted: Wanted) -> _Filters:
     }
 
 
-def choose_page(found: "Overview") -> None:
-    """How many there are, and which of them are shown."""
+def choose_page(found: "Overview", wanted: Wanted) -> None:
+    """How many runs there are, and which page of them is shown."""
     pages = max(1, -(-found.rows // PAGE_ROWS))
     runs = f"{found.runs:,} run{'' if found.runs == 1 else 's'}"
     st.caption(runs, width="content")
-    if pages > 1:
-        st.pagination(pages, key=PAGE, bind="query-params")
+    if pages == 1:
+        return
+    # Another list is another control, which begins at its own first page.
+    key = f"runs_page_{revision_of(wanted)}"
+    st.pagination(
+        pages, default=min(page_in_address(), pages), key=key, on_change=lambda: _turn_to(key)
+    )
 
 
-def members(group_id: str, wanted: Wanted | None = None) -> list["RunRow"]:
+def _turn_to(key: str) -> None:
+    page = int(st.session_state[key])
+    if page == 1:
+        _first_page()
+    else:
+        st.query_params[PAGE] = str(page)
+
+
+def members(
+    group_id: str, wanted: Wanted | None = None, limit: int | None = None
+) -> list["RunRow"]:
     """The runs of a group that fit, in the order they were asked for."""
-    wanted = wanted or Wanted()
-    rows = state.store().runs(group=group_id, **_filters(wanted), limit=MOST_MEMBERS)
-    return sorted(rows, key=lambda row: row.created)
+    return state.store().runs(
+        group=group_id, **_filters(wanted or Wanted()), descending=False, limit=limit
+    )
 
 
 # --- what is ticked ---------------------------------------------------------------------------
@@ -294,5 +316,5 @@ def group_in_words(item: "Item") -> str:
     """ "5 runs", "3 of 5 done" while some still wait or train."""
     group = item.group
     assert group is not None
-    runs = f"{group.runs} run{'' if group.runs == 1 else 's'}"
-    return runs if group.ended == group.runs else f"{group.ended} of {group.runs} done"
+    runs = f"{group.runs:,} run{'' if group.runs == 1 else 's'}"
+    return runs if group.ended == group.runs else f"{group.ended:,} of {group.runs:,} done"

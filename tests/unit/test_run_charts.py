@@ -74,7 +74,7 @@ def test_the_best_epoch_has_the_large_mark_and_its_value_beside_the_name(along: 
 def test_another_axis_forgets_the_zoom() -> None:
     run = [compared("one", 3.0, [0.6, 0.7])]
     keys = {
-        comparison_figure(run, metric, along).layout.uirevision  # type: ignore[arg-type]
+        comparison_figure(run, metric, along).layout.uirevision
         for metric in ("auc", "loss")
         for along in ("epochs", "seconds")
     }

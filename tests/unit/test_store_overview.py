@@ -4,6 +4,7 @@ import itertools
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,9 +79,9 @@ def by_hand(store: Store, order: str, descending: bool) -> list[str]:
     for row in store.runs():
         blocks.setdefault(row.group or row.id, []).append(row)
 
-    def rank(rows: list[RunRow]) -> object | None:
+    def rank(rows: list[RunRow]) -> Any:
         name = rows[0].group_name or rows[0].name
-        values = {
+        values: dict[str, list[Any]] = {
             "created": [newest[row.id] for row in rows],
             "name": [name.casefold()],
             "state": [row.state for row in rows],
@@ -89,8 +90,8 @@ def by_hand(store: Store, order: str, descending: bool) -> list[str]:
             "auc": [row.auc for row in rows],
             "loss": [(row.result or {}).get("log_loss") for row in rows],
             "seconds": [row.seconds for row in rows],
-        }[order]
-        known = [value for value in values if value is not None]
+        }
+        known = [value for value in values[order] if value is not None]
         if not known:
             return None
         if order == "seconds":
@@ -99,7 +100,7 @@ def by_hand(store: Store, order: str, descending: bool) -> list[str]:
 
     lists = sorted(blocks.values(), key=lambda rows: -max(newest[row.id] for row in rows))
     known = [rows for rows in lists if rank(rows) is not None]
-    known.sort(key=rank, reverse=descending)  # type: ignore[arg-type]
+    known.sort(key=rank, reverse=descending)
     unknown = [rows for rows in lists if rank(rows) is None]
     return [rows[0].group_name or rows[0].name for rows in [*known, *unknown]]
 
