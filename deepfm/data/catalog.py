@@ -111,7 +111,7 @@ def _demo_source(part: str) -> Source:
         f"{part}.tsv",
         part,
         text.to_batches(),
-        line_of=lambda row: row + 2,
+        lines=lambda: lambda row: row + 2,
         position=lambda: (size, size),
         truth=table["truth"].to_numpy().astype(np.float32),
     )

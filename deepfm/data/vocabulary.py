@@ -346,7 +346,9 @@ def parse_numbers(texts: pa.StringArray) -> tuple[NDArray[np.float64], NDArray[n
     """
     numbers = _to_numpy(to_numbers(texts), np.float64)
     unread = np.isnan(numbers)
-    if unread.any():
+    if np.count_nonzero(unread) == texts.null_count:
+        unread[:] = False
+    else:
         unread[unread] = ~_to_numpy(is_missing(texts.filter(pa.array(unread))), np.bool_)
     return numbers, unread
 
@@ -357,7 +359,11 @@ def quantile_edges(numbers: NDArray[np.float64], buckets: int) -> NDArray[np.flo
     numbers   float64[N]; NaN is left out. Equal numbers stay in one bucket, so that a column
               with few values has fewer buckets; one with a single value has no edge.
     """
-    present = np.sort(numbers[~np.isnan(numbers)])
+    return edges_of_sorted(np.sort(numbers[~np.isnan(numbers)]), buckets)
+
+
+def edges_of_sorted(present: NDArray[np.float64], buckets: int) -> NDArray[np.float64]:
+    """`quantile_edges` of numbers that are in order, without NaN."""
     if not len(present):
         return np.empty(0)
     ranks = np.ceil(len(present) * np.arange(1, buckets) / buckets).astype(np.int64) - 1

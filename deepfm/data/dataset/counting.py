@@ -1,5 +1,8 @@
 """Codes and numbers of the train part to a vocabulary: counts, thresholds, bucket edges."""
 
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -11,11 +14,12 @@ from deepfm.config import PrepareConfig
 from deepfm.data.dataset.division import Division, Rows
 from deepfm.data.dataset.recording import Block, Recording
 from deepfm.data.reporting import Reporter
+from deepfm.data.side_by_side import in_order
 from deepfm.data.vocabulary import (
     CategoricalValues,
     NumericBuckets,
     Vocabulary,
-    quantile_edges,
+    edges_of_sorted,
     to_buckets,
 )
 
@@ -28,17 +32,16 @@ def count_vocabulary(
 ) -> Vocabulary:
     """The vocabulary of the train part, counted on it alone; the fields in file order."""
     edges = _numeric_edges(recording, division, config)
-    counter = _Counter(recording, {name: found[0] for name, found in edges.items()})
+    counter = _Counter(recording, {name: found.edges for name, found in edges.items()})
     done = 0
-    for block in recording.blocks():
-        for part, rows in division.of_block(recording, block):
-            if part == "train":
-                counter.add(block, rows)
-        done += len(block.labels)
-        reporter.step("Counting values", done, recording.total_rows, "rows")
+    with closing(in_order(counter.of_rows, _train_rows(recording, division))) as counted:
+        for rows in counted:
+            counter.add(rows)
+            done += rows.seen
+            reporter.step("Counting values", done, division.parts["train"].rows, "rows")
     return Vocabulary.of(
         [
-            counter.numeric(column.name, edges[column.name][1])
+            counter.numeric(column.name, edges[column.name].distinct)
             if column.role == "numeric"
             else counter.categorical(column.name, config.min_count)
             for column in recording.schema.fields
@@ -46,28 +49,51 @@ def count_vocabulary(
     )
 
 
-def _numeric_edges(
-    recording: Recording, division: Division, config: PrepareConfig
-) -> dict[str, tuple[NDArray[np.float64], int]]:
-    """Bucket edges of each numeric column, and how many different numbers were seen."""
-    if not recording.numeric:
-        return {}
-    stride = -(-division.parts["train"].rows // _EDGE_SAMPLE)
-    sampled, seen = [], 0
+def _train_rows(recording: Recording, division: Division) -> Iterator[tuple[Block, Rows]]:
     for block in recording.blocks():
         for part, rows in division.of_block(recording, block):
             if part == "train":
-                numbers = block.numbers[:, rows]
-                sampled.append(np.array(numbers[:, -seen % stride :: stride]))
-                seen += numbers.shape[1]
-    sample = np.concatenate(sampled, axis=1)
-    return {
-        name: (
-            quantile_edges(sample[i], config.numeric_buckets),
-            len(np.unique(sample[i][~np.isnan(sample[i])])),
-        )
-        for i, name in enumerate(recording.numeric)
-    }
+                yield block, rows
+
+
+@dataclass(frozen=True)
+class _Numeric:
+    """The bucket edges of a numeric column, and how many different numbers were seen."""
+
+    edges: NDArray[np.float64]
+    distinct: int
+
+
+def _numeric_edges(
+    recording: Recording, division: Division, config: PrepareConfig
+) -> dict[str, _Numeric]:
+    """Of each numeric column, from numbers of one row in so many of the train part."""
+    if not recording.numeric:
+        return {}
+    stride = -(-division.parts["train"].rows // _EDGE_SAMPLE)
+    chosen, seen = [], 0
+    for block, rows in _train_rows(recording, division):
+        numbers = np.arange(len(block.labels))[rows]
+        chosen.append((block, numbers[-seen % stride :: stride]))
+        seen += len(numbers)
+
+    def of_column(number: int) -> _Numeric:
+        sample = np.concatenate([block.numbers[number, rows] for block, rows in chosen])
+        present = np.sort(sample[~np.isnan(sample)])
+        distinct = int(np.count_nonzero(np.diff(present))) + bool(len(present))
+        return _Numeric(edges_of_sorted(present, config.numeric_buckets), distinct)
+
+    columns = in_order(of_column, range(len(recording.numeric)))
+    return dict(zip(recording.numeric, columns, strict=True))
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """Some rows of a block by value: for each field int64[values of the block, 2]."""
+
+    block: int
+    seen: int
+    fields: list[NDArray[np.int64]]
 
 
 class _Counter:
@@ -83,23 +109,34 @@ class _Counter:
         self._counts = {
             name: np.zeros((len(edges[name]) + 3, 2), np.int64)
             if role == "numeric"
-            else np.zeros((len(recording.dictionaries[name]), 2), np.int64)
+            else np.zeros((len(recording.column(name).texts), 2), np.int64)
             for name, role in self._fields.items()
         }
 
-    def add(self, block: Block, rows: Rows) -> None:
-        """Count some rows of a block."""
+    def of_rows(self, block_and_rows: tuple[Block, Rows]) -> _Counted:
+        """Count some rows of a block by its own codes; runs on several threads at once."""
+        block, rows = block_and_rows
         labels = block.labels[rows]
+        fields = []
         for name, role in self._fields.items():
             if role == "numeric":
                 numbers = block.numbers[self._recording.numeric.index(name)][rows]
-                codes = to_buckets(numbers, self._edges[name])
+                codes, values = to_buckets(numbers, self._edges[name]), len(self._counts[name])
             else:
                 codes = block.codes[self._recording.coded.index(name)][rows]
+                values = len(self._recording.column(name).codes(block.number))
             # One count tells clicks and the others apart: the label is the lowest bit.
-            found = np.bincount(codes.astype(np.int64) * 2 + labels, minlength=2).astype(np.int64)
-            found = np.append(found, np.zeros(len(found) % 2, np.int64)).reshape(-1, 2)
-            self._counts[name][: len(found)] += found
+            both = np.bincount(codes * 2 + labels, minlength=2 * values)
+            fields.append(both.astype(np.int64).reshape(-1, 2))
+        return _Counted(block.number, len(labels), fields)
+
+    def add(self, counted: _Counted) -> None:
+        """Add what was counted to the counts of all rows."""
+        for (name, role), found in zip(self._fields.items(), counted.fields, strict=True):
+            if role == "numeric":
+                self._counts[name] += found
+            else:
+                self._counts[name][self._recording.column(name).codes(counted.block)] += found
 
     def numeric(self, name: str, distinct: int) -> NumericBuckets:
         """A numeric field with its counts."""
@@ -111,7 +148,7 @@ class _Counter:
         both = self._counts[name]
         counts, clicks = both.sum(axis=1), both[:, 1]
         kept = np.flatnonzero(counts >= min_count)
-        texts = self._recording.dictionaries[name].texts().take(pa.array(kept))
+        texts = self._recording.column(name).texts.take(pa.array(kept))
         order = pc.array_sort_indices(texts)
         kept = kept[order.to_numpy()]
         rest = np.ones(len(counts), np.bool_)

@@ -73,8 +73,9 @@ def _hold_out(recording: Recording, source: int, config: PrepareConfig) -> NDArr
     if kind == "random":
         return split_at_random(recording.labels_of(source), config.validation, config.seed)
     if kind == "group":
+        number, merged = recording.coded.index(column), recording.column(column)
         groups = [
-            block.codes[recording.coded.index(column)]
+            merged.codes(block.number)[block.codes[number]]
             for block in recording.blocks()
             if block.source == source
         ]

@@ -1,13 +1,17 @@
 """Record batches of text to codes, numbers and kept text in temporary files, block by block.
 
 The text of a file is read once. Values that repeat (label, categorical columns, the groups of a
-split by group) become codes by dictionaries that grow as new values turn up; numeric columns
-become float64; only the text of the other columns is kept, and only where raw rows or a time are
-needed later. Memory grows with the number of different values, never with the number of rows.
+split by group) become codes by a dictionary of each block, and the dictionaries of all blocks one
+at the end; numeric columns become float64; only the text of the other columns is kept, and only
+where raw rows or a time are needed later. Blocks are encoded side by side on all cores. Memory
+grows with the number of different values, never with the number of rows.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Self, TypeVar
@@ -18,15 +22,20 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from deepfm.config import Settings
+from deepfm.data.dataset.merging import Column, merge
 from deepfm.data.labelled import with_label, without_label
 from deepfm.data.reader import ROW, Skipped
 from deepfm.data.reporting import Reporter
 from deepfm.data.schema import Schema, SkippedRow
+from deepfm.data.side_by_side import in_order
 from deepfm.data.vocabulary import parse_numbers
 from deepfm.errors import LimitError, SchemaError
 
 _MOST_EXAMPLES: Final = 100
 _Number = TypeVar("_Number", np.int32, np.float64)
+
+FindLine = Callable[[int], int]
+"""ROW of a batch -> line in the file (row, where there are no lines)."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +44,8 @@ class Source:
 
     part      the part they all belong to; None: they are split into train and validation
     batches   columns pa.string() (null = empty cell) and ROW, as RowReader yields them
-    line_of   ROW of the batch last yielded -> line in the file (row, where there are no lines)
-    row_word  "line" or "row": what line_of counts
+    lines     finds lines of the batch last yielded, also when further ones were
+    row_word  "line" or "row": what is found
     skipped   rows that could not be read; grows while batches are taken
     position  how many bytes were read, and of how many
     truth     float32, the true click probability of each row, where it is known
@@ -45,7 +54,7 @@ class Source:
     file: str
     part: str | None
     batches: Iterable[pa.RecordBatch]
-    line_of: Callable[[int], int]
+    lines: Callable[[], FindLine]
     row_word: str = "line"
     skipped: Skipped = field(default_factory=Skipped)
     position: Callable[[], tuple[int, int]] = lambda: (0, 0)
@@ -57,43 +66,46 @@ class Source:
         return self.part != "train"
 
 
-class GrowingDictionary(dict[str, int]):
-    """Value to code; a value not seen before gets the next code."""
-
-    def __missing__(self, value: str) -> int:
-        self[value] = code = len(self)
-        return code
-
-    def encode(self, texts: pa.StringArray) -> NDArray[np.int32]:
-        """Texts to codes, int32[n]; null is the value "". Works once per different value."""
-        found = pc.fill_null(texts, "").dictionary_encode()
-        values = found.dictionary.to_pylist()
-        codes = np.fromiter(map(self.__getitem__, values), np.int32, len(values))
-        return codes[found.indices.to_numpy()]
-
-    def texts(self) -> pa.StringArray:
-        """The values in the order of their codes."""
-        return pa.array(self, pa.string())
-
-
 @dataclass(frozen=True)
 class Block:
     """Some rows in a row of one source.
 
+    number    of the block, from 0, over all sources
     source    number of its source
     rows      where they stand among the rows of that source
     labels    uint8[n]
-    codes     int32[coded columns, n]
+    codes     int32[coded columns, n], places in the block's own dictionaries
     numbers   float64[numeric columns, n]; NaN is missing
     kept      text of the other columns, and ROW; None where text is not kept
     """
 
+    number: int
     source: int
     rows: slice
     labels: NDArray[np.uint8]
     codes: NDArray[np.int32]
     numbers: NDArray[np.float64]
     kept: pa.RecordBatch | None
+
+
+@dataclass(frozen=True)
+class _Arrived:
+    """A batch whose rows all have a label, 1 or 0 in uint8[n]."""
+
+    rows: pa.RecordBatch
+    labels: NDArray[np.uint8]
+    find_line: FindLine
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """A batch as it is written; `unread` marks the cells of numeric columns that hold text."""
+
+    arrived: _Arrived
+    codes: NDArray[np.int32]
+    dictionaries: list[pa.StringArray]
+    numbers: NDArray[np.float64]
+    unread: NDArray[np.bool_]
 
 
 class Recording:
@@ -111,18 +123,19 @@ class Recording:
         )
         self.numeric = tuple(column.name for column in schema.with_roles("numeric"))
         self.kept = tuple(name for name in schema.names if name not in self.coded)
-        self.dictionaries = {name: GrowingDictionary() for name in self.coded}
         self.sources: list[Source] = []
         self.skipped = Skipped()
         self.notices: list[str] = []
         self._settings = settings
         self._folder = folder
         self._blocks: list[tuple[int, int, int]] = []
-        self._texts: dict[str, pa.StringArray] = {}
+        self._rows = Counter[int]()
         self._files: list[BinaryIO] = []
         self._kept_schema = pa.schema(
             [*((name, pa.string()) for name in self.kept), (ROW, pa.int64())]
         )
+        # One row a block: the values of each coded column.
+        self._dictionary_schema = pa.schema([(name, pa.list_(pa.string())) for name in self.coded])
 
     def __enter__(self) -> Self:
         names = ("labels", "codes", "numbers")
@@ -131,6 +144,9 @@ class Recording:
             str(self._folder / "kept"),
             self._kept_schema,
             options=pa.ipc.IpcWriteOptions(compression="lz4"),
+        )
+        self._dictionary_writer = pa.ipc.new_file(
+            str(self._folder / "dictionaries"), self._dictionary_schema
         )
         return self
 
@@ -141,6 +157,7 @@ class Recording:
         trace: TracebackType | None,
     ) -> None:
         self._kept_writer.close()
+        self._dictionary_writer.close()
         for file in self._files:
             file.close()
 
@@ -154,12 +171,13 @@ class Recording:
         self.sources.append(source)
         unread = {name: _Unread(name) for name in self.numeric}
         reporter.step(f"Reading {source.file}", *source.position(), "bytes")
-        for batch in source.batches:
-            self._add_batch(number, batch, unread)
-            self._check_limit()
-            rows = self.total_rows - before
-            done, total = source.position()
-            reporter.step(f"Reading {source.file}", done, total, "bytes", f"{rows:,} rows")
+        with closing(in_order(self._encode, self._arriving(source))) as batches:
+            for encoded in batches:
+                self._write(number, encoded, unread)
+                self._check_limit()
+                rows = self.total_rows - before
+                done, total = source.position()
+                reporter.step(f"Reading {source.file}", done, total, "bytes", f"{rows:,} rows")
         self._skip(source, source.skipped)
         if self.total_rows == before:
             raise SchemaError(
@@ -171,11 +189,11 @@ class Recording:
     @property
     def total_rows(self) -> int:
         """Usable rows of all sources so far."""
-        return sum(rows for _, _, rows in self._blocks)
+        return self._rows.total()
 
     def rows_of(self, source: int) -> int:
         """Usable rows of one source."""
-        return sum(rows for number, _, rows in self._blocks if number == source)
+        return self._rows[source]
 
     def labels_of(self, source: int) -> NDArray[np.uint8]:
         """uint8[rows of the source], memory-mapped."""
@@ -194,9 +212,10 @@ class Recording:
         )
         kept = self._kept_batches() if with_text else None
         at = 0
-        for source, start, rows in self._blocks:
+        for number, (source, start, rows) in enumerate(self._blocks):
             keeps = kept is not None and self.sources[source].keeps_text
             yield Block(
+                number,
                 source,
                 slice(start, start + rows),
                 labels[at : at + rows],
@@ -211,54 +230,99 @@ class Recording:
         if block.kept is None:
             raise ValueError("this block was read without its text")
         if name in self.coded:
+            texts = self._dictionary(block.number, name)
+            texts = pc.if_else(pc.equal(texts, ""), None, texts)
             codes = block.codes[self.coded.index(name)][rows]
-            return self._raw_texts(name).take(pa.array(codes))
+            return texts.take(pa.array(codes))
         column = block.kept.column(name)
         return column if isinstance(rows, slice) else column.filter(pa.array(rows))
 
-    def _raw_texts(self, name: str) -> pa.StringArray:
-        """The values of a column by code, once all sources are in; null for an empty cell."""
-        if name not in self._texts:
-            texts = self.dictionaries[name].texts()
-            self._texts[name] = pc.if_else(pc.equal(texts, ""), None, texts)
-        return self._texts[name]
+    def column(self, name: str) -> Column:
+        """A coded column of all blocks, once all sources are in; null is the value ""."""
+        return self._merged[name]
+
+    @cached_property
+    def _merged(self) -> dict[str, Column]:
+        """All coded columns but the label, whose values are two."""
+        return dict(zip(self.coded[1:], in_order(self._merge, self.coded[1:]), strict=True))
+
+    def _merge(self, name: str) -> Column:
+        number = self.coded.index(name)
+        blocks = range(len(self._blocks))
+        dictionaries = (self._dictionary(block, name) for block in blocks)
+        return merge(dictionaries, self._folder / f"column-{number}")
+
+    def _dictionary(self, block: int, name: str) -> pa.StringArray:
+        return self._dictionaries.get_batch(block).column(self.coded.index(name)).values
+
+    @cached_property
+    def _dictionaries(self) -> pa.ipc.RecordBatchFileReader:
+        return pa.ipc.open_file(pa.memory_map(str(self._folder / "dictionaries")))
 
     def _kept_batches(self) -> Iterator[pa.RecordBatch]:
         with pa.memory_map(str(self._folder / "kept")) as file:
             yield from pa.ipc.open_stream(file)
 
-    def _add_batch(self, source: int, batch: pa.RecordBatch, unread: dict[str, "_Unread"]) -> None:
-        batch, labels = self._with_labels(self.sources[source], batch)
-        if not batch.num_rows:
-            return
-        codes = np.stack([self.dictionaries[n].encode(batch.column(n)) for n in self.coded])
-        numbers = [self._numbers(source, batch, unread[name]) for name in self.numeric]
-        label_file, code_file, number_file = self._files
-        labels.tofile(label_file)
-        codes.tofile(code_file)
-        if numbers:
-            np.stack(numbers).tofile(number_file)
+    def _arriving(self, source: Source) -> Iterator[_Arrived]:
+        """The batches of a source, without rows that have no label."""
+        for batch in source.batches:
+            find_line = source.lines()
+            rows, labels = self._with_labels(source, batch, find_line)
+            if rows.num_rows:
+                yield _Arrived(rows, labels, find_line)
+
+    def _encode(self, arrived: _Arrived) -> _Encoded:
+        """Codes and numbers; runs on several threads at once."""
+        texts = (pc.fill_null(arrived.rows.column(name), "") for name in self.coded)
+        found = [column.dictionary_encode() for column in texts]
+        numbers = [parse_numbers(arrived.rows.column(name)) for name in self.numeric]
+        rows = arrived.rows.num_rows
+        return _Encoded(
+            arrived,
+            np.stack([each.indices.to_numpy() for each in found]),
+            [each.dictionary for each in found],
+            np.array([each for each, _ in numbers], np.float64).reshape(-1, rows),
+            np.array([unread for _, unread in numbers], np.bool_).reshape(-1, rows),
+        )
+
+    def _write(self, source: int, encoded: _Encoded, unread: dict[str, "_Unread"]) -> None:
+        arrived, label_file, code_file, number_file = encoded.arrived, *self._files
+        arrived.labels.tofile(label_file)
+        encoded.codes.tofile(code_file)
+        encoded.numbers.tofile(number_file)
+        values = (pa.ListArray.from_arrays([0, len(each)], each) for each in encoded.dictionaries)
+        self._dictionary_writer.write_batch(
+            pa.record_batch(list(values), schema=self._dictionary_schema)
+        )
         if self.sources[source].keeps_text:
-            self._kept_writer.write_batch(batch.select([*self.kept, ROW]))
-        self._blocks.append((source, self.rows_of(source), batch.num_rows))
+            self._kept_writer.write_batch(arrived.rows.select([*self.kept, ROW]))
+        for name, cells in zip(self.numeric, encoded.unread, strict=True):
+            if cells.any():
+                unread[name].see(arrived, cells)
+        self._blocks.append((source, self.rows_of(source), len(arrived.labels)))
+        self._rows[source] += len(arrived.labels)
 
     def _with_labels(
-        self, source: Source, batch: pa.RecordBatch
+        self, source: Source, batch: pa.RecordBatch, find_line: FindLine
     ) -> tuple[pa.RecordBatch, NDArray[np.uint8]]:
         """The rows that have a label, and it as 1 or 0, uint8; the others are skipped."""
         for reason, rows in without_label(self.schema, batch):
-            self._skip_rows(source, rows, reason)
-        batch = batch.filter(with_label(self.schema, batch))
+            self._skip_rows(source, rows, reason, find_line)
+        labelled = with_label(self.schema, batch)
+        if labelled.true_count < batch.num_rows:
+            batch = batch.filter(labelled)
         column = batch.column(self.schema.label.name)
         known = pa.array([*self.schema.negative, *self.schema.positive], pa.string())
         places = pc.index_in(column, value_set=known)
         if places.null_count:
-            self._refuse_label(source, batch.filter(pc.is_null(places)))
+            self._refuse_label(source, batch.filter(pc.is_null(places)), find_line)
         return batch, (places.to_numpy() >= len(self.schema.negative)).astype(np.uint8)
 
-    def _skip_rows(self, source: Source, rows: pa.RecordBatch, reason: str) -> None:
+    def _skip_rows(
+        self, source: Source, rows: pa.RecordBatch, reason: str, find_line: FindLine
+    ) -> None:
         first = rows.column(ROW).slice(0, _MOST_EXAMPLES).to_pylist()
-        examples = [SkippedRow(source.line_of(row), reason) for row in first]
+        examples = [SkippedRow(find_line(row), reason) for row in first]
         self._skip(source, Skipped(rows.num_rows, {reason: rows.num_rows}, examples))
 
     def _skip(self, source: Source, skipped: Skipped) -> None:
@@ -273,26 +337,15 @@ class Recording:
             SkippedRow(row.line, prefix + row.reason) for row in skipped.examples[:space]
         ]
 
-    def _refuse_label(self, source: Source, rows: pa.RecordBatch) -> None:
+    def _refuse_label(self, source: Source, rows: pa.RecordBatch, find_line: FindLine) -> None:
         value = rows.column(self.schema.label.name)[0].as_py()
-        line = source.line_of(rows.column(ROW)[0].as_py())
+        line = find_line(rows.column(ROW)[0].as_py())
         meant = " or ".join(map(repr, (*self.schema.positive, *self.schema.negative)))
         raise SchemaError(
             f"{source.file}: column {self.schema.label.name!r} holds {value!r} on "
             f"{source.row_word} {line}; a label is {meant}. Say whether {value!r} means a click "
             "or no click, have its rows left out, or choose another label column."
         )
-
-    def _numbers(
-        self, source: int, batch: pa.RecordBatch, unread: "_Unread"
-    ) -> NDArray[np.float64]:
-        texts = batch.column(unread.column)
-        numbers, is_unread = parse_numbers(texts)
-        if is_unread.any():
-            first = int(np.argmax(is_unread))
-            line = self.sources[source].line_of(batch.column(ROW)[first].as_py())
-            unread.see(int(is_unread.sum()), texts[first].as_py(), line)
-        return numbers
 
     def _check_limit(self) -> None:
         if self.total_rows > self._settings.max_rows:
@@ -310,10 +363,14 @@ class _Unread:
         self.count = 0
         self._first = ("", 0)
 
-    def see(self, count: int, text: str, line: int) -> None:
+    def see(self, arrived: _Arrived, cells: NDArray[np.bool_]) -> None:
+        """Count some cells, bool[n] of a batch; at least one."""
         if not self.count:
-            self._first = (text, line)
-        self.count += count
+            first = int(np.argmax(cells))
+            row = arrived.rows.column(ROW)[first].as_py()
+            text = arrived.rows.column(self.column)[first].as_py()
+            self._first = (text, arrived.find_line(row))
+        self.count += int(cells.sum())
 
     def sentence(self, source: Source) -> str:
         text, line = self._first

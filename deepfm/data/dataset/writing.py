@@ -1,6 +1,7 @@
 """A recording to the files of a dataset folder: indices, labels, truth and raw rows by part."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from deepfm.data.dataset.folder import DATASET_FILE, SCHEMA_FILE, About
 from deepfm.data.dataset.recording import Block, Recording
 from deepfm.data.reader import ROW
 from deepfm.data.reporting import Reporter
+from deepfm.data.side_by_side import in_order
 from deepfm.data.vocabulary import Vocabulary
 
 _ROWS_IN_GROUP: Final = 16_384
@@ -71,15 +73,15 @@ def _write_parts(
         name: _PartWriter(folder, name, part.rows, recording, vocabulary)
         for name, part in division.parts.items()
     }
-    encode = _Encoder(recording, vocabulary)
+    blocks = recording.blocks(with_text=True)
     done = 0
     try:
-        for block in recording.blocks(with_text=True):
-            ids = encode(block)
-            for part, rows in division.of_block(recording, block):
-                writers[part].write(block, ids, rows)
-            done += len(block.labels)
-            reporter.step("Writing", done, recording.total_rows, "rows")
+        with closing(in_order(_Encoder(recording, vocabulary), blocks)) as encoded:
+            for block, ids in encoded:
+                for part, rows in division.of_block(recording, block):
+                    writers[part].write(block, ids, rows)
+                done += len(block.labels)
+                reporter.step("Writing", done, recording.total_rows, "rows")
     finally:
         for writer in writers.values():
             writer.close()
@@ -91,16 +93,15 @@ class _Encoder:
     def __init__(self, recording: Recording, vocabulary: Vocabulary):
         self._recording = recording
         self._vocabulary = vocabulary
-        self._tables = {
-            field.name: vocabulary.encode_column(
-                field.name, recording.dictionaries[field.name].texts()
-            )
-            for field in vocabulary.fields
-            if field.role == "categorical"
-        }
+        names = [field.name for field in vocabulary.fields if field.role == "categorical"]
+        self._tables = dict(zip(names, in_order(self._table, names), strict=True))
 
-    def __call__(self, block: Block) -> NDArray[np.int32]:
-        """int32[n, F]."""
+    def _table(self, name: str) -> NDArray[np.int32]:
+        """Place in a column's texts -> index."""
+        return self._vocabulary.encode_column(name, self._recording.column(name).texts)
+
+    def __call__(self, block: Block) -> tuple[Block, NDArray[np.int32]]:
+        """The block itself, and its indices int32[n, F]; runs on several threads at once."""
         ids = np.empty((len(block.labels), len(self._vocabulary.fields)), np.int32)
         for i, field in enumerate(self._vocabulary.fields):
             if field.role == "numeric":
@@ -108,8 +109,9 @@ class _Encoder:
                 ids[:, i] = self._vocabulary.bucket(field.name, numbers)
             else:
                 codes = block.codes[self._recording.coded.index(field.name)]
-                ids[:, i] = self._tables[field.name][codes]
-        return ids
+                of_block = self._recording.column(field.name).codes(block.number)
+                ids[:, i] = self._tables[field.name][of_block][codes]
+        return block, ids
 
 
 class _PartWriter:

@@ -1,7 +1,7 @@
 """One file, opened: record batches of text, what was skipped, how far it is."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,10 +112,14 @@ class RowReader:
 
         In text this is the line on which it begins, in Parquet and Arrow the number of the row.
         """
+        return self.lines()(row)
+
+    def lines(self) -> Callable[[int], int]:
+        """`line_of` as it is now: for the rows of this batch also when others were yielded."""
         if self._last is None:
             raise ValueError("no batch was read yet")
         first_row, piece = self._last
-        return piece.line_of(row - first_row)
+        return lambda row: piece.line_of(row - first_row)
 
     @property
     def row_word(self) -> str:

@@ -39,6 +39,10 @@ _NOT_DATA: Final = (
 )
 
 
+_PART: Final = 8 << 20
+"""Bytes unpacked at once: the limit of what a packed file unpacks to is looked at between."""
+
+
 class _Bytes(Protocol):
     def read(self, size: int, /) -> bytes: ...
     def close(self) -> None: ...
@@ -80,7 +84,7 @@ class Source:
         """
         parts = []
         while size > 0:
-            part = bytes(self._stream.read(min(size, 1 << 22)))
+            part = bytes(self._stream.read(min(size, _PART)))
             if not part:
                 self.ended = True
                 break
