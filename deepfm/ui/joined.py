@@ -92,8 +92,9 @@ def _train_anyway(joined: dict[str, str], rows: list["RunRow"]) -> None:
         )
         address = {"group": submitted.group}
     forget()
-    st.query_params.from_dict(address)
-    st.rerun(scope="app")
+    for name, value in address.items():
+        st.query_params[name] = value
+    st.rerun()
 
 
 def _again(row: "RunRow") -> "NewRun":
