@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from deepfm import evaluation
 from deepfm.events import Epoch, Notice, Started
 from deepfm.terms import Terms
+from deepfm.training.order import FullOrder
 
 IDLE_SHARE = 0.01
 """A branch whose standard deviation is below this share of the logit's hardly varies."""
@@ -15,6 +16,17 @@ WORSE_AFTER = 3
 """Epochs after the best one before a validation curve that has turned is spoken of."""
 WORSE_BY = 1.01
 """And its loss must have risen by this factor: a flat curve has not turned."""
+
+
+def order_notice(words: str) -> Notice | None:
+    """Rows that are not all mixed with each other; `words` are those of their order."""
+    if words == FullOrder.words:
+        return None
+    return Notice(
+        "order",
+        "The training rows take more than half of this machine's memory. So they are not shuffled "
+        f"all at once, but read as {words}.",
+    )
 
 
 def curve_notice(epochs: Sequence[Epoch]) -> Notice | None:

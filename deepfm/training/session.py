@@ -39,7 +39,7 @@ from deepfm.training.checkpoint import (
 from deepfm.training.figures import best_possible_auc, final_figures
 from deepfm.training.folder import ScoredPart, write_run_folder
 from deepfm.training.memory import check_memory
-from deepfm.training.notices import branch_notices, curve_notice, moved_notice
+from deepfm.training.notices import branch_notices, curve_notice, moved_notice, order_notice
 from deepfm.training.report import (
     Observer,
     RunningFigures,
@@ -128,6 +128,8 @@ class Session:
         started = self._started()
         self.report(started)
         if before and (notice := moved_notice(before[-1], started)):
+            self.observer.tell(notice.kind, notice.text)
+        if notice := order_notice(self.rows.order):
             self.observer.tell(notice.kind, notice.text)
         while not (self.epochs and self._is_last(self.epochs[-1].epoch, self.epochs[-1].best)):
             self.run_epoch(len(self.epochs) + 1)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from deepfm.data.dataset import Part
 from deepfm.training import rows as rows_module
+from deepfm.training.notices import order_notice
 from deepfm.training.order import (
     BufferedOrder,
     FullOrder,
@@ -132,3 +133,11 @@ def test_rows_of_both_orders_train_from_any_step(monkeypatch: pytest.MonkeyPatch
             for (ids, labels), (same_ids, same_labels) in zip(whole[10:], rest, strict=True):
                 assert torch.equal(ids, same_ids) and torch.equal(labels, same_labels)
             assert not list(rows.batches(64, 3, 2, drop_last, first=steps))
+
+
+def test_who_trains_is_told_when_rows_are_read_in_blocks() -> None:
+    part = part_of(1_000)
+    assert order_notice(FullOrder(part).words) is None
+    notice = order_notice(buffered(part).words)
+    assert notice is not None
+    assert "blocks of 20 rows in a shuffle buffer of 100" in notice.text
