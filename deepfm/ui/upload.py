@@ -13,7 +13,6 @@ import hmac
 import os
 import re
 import secrets
-import shutil
 import unicodedata
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -31,6 +30,7 @@ from starlette.routing import Route
 from deepfm.charts.palette import format_bytes
 from deepfm.config import Settings
 from deepfm.errors import DataError, DeepFMError, LimitError
+from deepfm.runs.store.disk import refuse_when_full
 
 UPLOAD_PATH: Final = "/upload"
 MEGABYTE: Final = 1_000_000
@@ -189,26 +189,15 @@ async def receive(request: Request) -> JSONResponse:
     try:
         check_origin(request, settings)
         announced = request.headers.get("content-length", "")
-        check_size(int(announced) if announced.isdecimal() else 0, upload_limit(settings))
-        check_space(settings, int(announced) if announced.isdecimal() else 0)
+        size = int(announced) if announced.isdecimal() else 0
+        check_size(size, upload_limit(settings))
+        await to_thread.run_sync(refuse_when_full, settings.home_folder, settings, size)
         upload = await save(request.stream(), name, settings)
     except ClientDisconnect:
         return JSONResponse({"error": "The upload was broken off."}, status_code=400)
     except DeepFMError as error:
         return JSONResponse({"error": str(error)}, status_code=_status(error))
     return JSONResponse({"id": upload.id, "name": upload.name, "size": upload.size})
-
-
-def check_space(settings: Settings, size: int) -> None:
-    """LimitError if the disk cannot take a file of `size` bytes."""
-    folder = uploads_folder(settings)
-    folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
-    if size > free:
-        raise LimitError(
-            f"The server's disk has {format_bytes(free)} left, less than this file needs. "
-            "Delete datasets that are no longer needed, then drop the file again."
-        )
 
 
 def _status(error: DeepFMError) -> int:

@@ -207,3 +207,10 @@ def test_the_size_of_what_is_kept_counts_files_and_nothing_else(settings: Settin
         folder.mkdir()
         (folder / "log.csv").write_bytes(b"x" * size)
     assert uploads_size(settings) == 15
+
+
+def test_a_file_for_which_there_is_no_room_is_refused_with_the_limit(settings, port, monkeypatch):
+    monkeypatch.setenv("DEEPFM_MAX_DISK_MB", "1")
+    status, reply = post(port, b"1,a\n" * 300_000, page_headers(settings, port))
+    assert status == 413 and "DEEPFM_MAX_DISK_MB" in str(reply["error"])
+    assert kept_files(settings) == []
