@@ -21,16 +21,15 @@ from deepfm.charts.palette import (
 from deepfm.evaluation import slices
 from deepfm.trained import TrainedModel
 from deepfm.ui.evaluated import Evaluated, numbers_table
-from deepfm.ui.plot import Slider, csv_text, plot
+from deepfm.ui.plot import csv_text, plot
 from deepfm.ui.text import plain, show_notice
+from deepfm.ui.threshold import keep_threshold, slider, start_of
 
 PART_WORDS: Final = {
     "test": "Test rows",
     "validation": "Validation rows: no test file",
     "train": "Training rows, seen in training",
 }
-THRESHOLD: Final = "threshold"
-"""The group of charts that follow the threshold."""
 
 
 def say_which_rows(model: TrainedModel, found: Evaluated) -> None:
@@ -112,43 +111,31 @@ def tile(place: DeltaGenerator, name: str, value: str, beside: str, help_text: s
     place.metric(name, value, beside, delta_color="off", delta_arrow="off", help=help_text)
 
 
-def slider(found: Evaluated, revision: str, *, hidden: bool = True) -> Slider:
-    """The threshold: one range moves every chart of the page."""
-    return Slider(
-        "Threshold",
-        readouts=charts.threshold_readouts(found.thresholds),
-        values=[charts.threshold_text(value) for value in found.thresholds.threshold],
-        above=not hidden,
-        start=found.start,
-        group=THRESHOLD,
-        hidden=hidden,
-        revision=revision,
-    )
-
-
 def show_roc(found: Evaluated, revision: str) -> None:
     """The ROC curve under its threshold."""
     auc = charts.auc_sentence(found.figures.auc)
     plot(
-        charts.roc_figure(found.curves, found.thresholds, found.start),
+        charts.roc_figure(found.curves, found.thresholds, start_of(found, revision)),
         key="roc",
         height=350,
         caption="drag the threshold. Further up and left is better; the long dashes are guessing.",
         alt=f"ROC curve. {auc}",
         table=lambda: roc_data(found),
         slider=slider(found, revision, hidden=False),
+        on_frame=lambda place: keep_threshold(found, place),
     )
 
 
 def show_confusion(found: Evaluated, revision: str, height: int = 290) -> None:
     """The confusion matrix, following the threshold."""
+    start = start_of(found, revision)
     plot(
-        charts.confusion_figure(found.thresholds, found.start),
+        charts.confusion_figure(found.thresholds, start),
         key="confusion",
         height=height,
         caption="each row of the table adds up to 100 %; the threshold moves rows between "
         "left and right.",
-        alt="Confusion matrix. " + charts.threshold_readouts(found.thresholds)[found.start],
+        alt="Confusion matrix. " + charts.threshold_readouts(found.thresholds)[start],
         table=lambda: threshold_data(found),
         slider=slider(found, revision),
     )
@@ -162,7 +149,7 @@ def show_precision_recall(found: Evaluated, revision: str) -> None:
         return
     average = found.figures.average_precision
     plot(
-        charts.precision_recall_figure(curve, found.thresholds, found.start),
+        charts.precision_recall_figure(curve, found.thresholds, start_of(found, revision)),
         key="precision_recall",
         height=350,
         caption="of the rows taken for clicks, how many are; further up and right is better. "
@@ -238,7 +225,7 @@ def show_histogram(found: Evaluated, revision: str) -> None:
     """Scores by label, with the threshold as a line."""
     shape = found.histogram
     plot(
-        charts.histogram_figure(shape, found.thresholds, found.start),
+        charts.histogram_figure(shape, found.thresholds, start_of(found, revision)),
         key="histogram",
         height=380,
         caption="the less the filled and the hollow bars overlap, the better the model tells "
@@ -364,6 +351,7 @@ def gain_data(found: Evaluated) -> pd.DataFrame:
     )
 
 
+@st.fragment
 def show_curves(found: Evaluated, revision: str) -> None:
     """ROC beside what the threshold does; beside it precision-recall where clicks are rare."""
     if not found.curves:

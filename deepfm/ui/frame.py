@@ -9,6 +9,7 @@ import streamlit as st
 
 from deepfm.errors import DeepFMError
 from deepfm.ui import links, state
+from deepfm.ui.copy_link import copy_link
 from deepfm.ui.text import mistakes_in_words, numbered_names, plain, show_error
 
 if TYPE_CHECKING:
@@ -36,12 +37,24 @@ def show(page: links.PageInfo) -> None:
         for sentence in state.forget_unknown():
             show_error(sentence)
         state.remember_run()
-        if page.context == "run":
-            _choose_run()
-        elif page.context == "dataset":
-            _choose_dataset()
+        if page.context:
+            _context_row(page)
     except DeepFMError as error:
         show_error(error)
+
+
+def _context_row(page: links.PageInfo) -> None:
+    """What is looked at, to be changed, and a link to it for another browser."""
+    with st.container(horizontal=True, vertical_alignment="center", key="context"):
+        needed = {}
+        if page.context == "run":
+            _choose_run()
+            needed["run"] = state.run_in_address()
+        else:
+            _choose_dataset()
+            if not {"run", "group"} & set(st.query_params):
+                needed["dataset"] = state.dataset_in_address()
+        copy_link(key="context_link", needed=needed)
 
 
 def _choose_run() -> None:

@@ -116,6 +116,7 @@ def plot(
     table: pd.DataFrame | Callable[[], pd.DataFrame] | None = None,
     slider: Slider | None = None,
     on_click: Callable[[], None] | None = None,
+    on_frame: Callable[[int], None] | None = None,
     clicks: bool = False,
     modebar: bool = False,
     view: str = "",
@@ -129,8 +130,14 @@ def plot(
     alt       the finding in words, for those who cannot see the chart
     table     the figure's data, or a function that makes them when they are asked for
     clicks    report clicked points; on_click is then called before the page runs again
+    on_frame  called, before the page runs again, with the frame that a reporting slider was left at
     view      the group of charts whose axes and smoothing one `look_controls` sets
     """
+
+    def left_at() -> None:
+        if on_frame is not None:
+            on_frame(int(st.session_state[key]["frame"]))
+
     slider_data = None
     if slider is not None:
         slider_data = {
@@ -152,7 +159,7 @@ def plot(
             "view": view,
         },
         on_click_change=on_click or _nothing,
-        on_frame_change=_nothing,
+        on_frame_change=left_at,
     )
     if table is not None:
         data_button(table, key=f"{key}_data", name=key)

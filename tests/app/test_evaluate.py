@@ -1,6 +1,8 @@
 """The Evaluate page: never empty, honest about rare clicks, in words where there is no curve."""
 
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -122,3 +124,29 @@ def test_runs_of_a_group_get_a_tab_of_their_own(home, open_page):
             store.finish_run(run_id, "finished", "", {})
     page = open_page("evaluate", run=ids[0])
     assert "Runs of this group" in [tab.label for tab in page.tabs]
+
+
+# --- the threshold in the address ---------------------------------------------------------------
+
+
+def threshold_start(page: AppTest) -> tuple[int, str]:
+    """Where the threshold's slider starts, and the value there."""
+    found = [json.loads(each.proto.json) for each in page.get("bidi_component")]
+    (slider,) = [each["slider"] for each in found if (each.get("slider") or {}).get("report")]
+    return slider["start"], slider["values"][slider["start"]]
+
+
+def test_the_threshold_starts_as_the_address_names_it(open_page: Callable[..., AppTest]) -> None:
+    usual, value = threshold_start(open_page("evaluate"))
+    assert value.startswith("50")
+    other, value = threshold_start(open_page("evaluate", threshold="0.2"))
+    assert other < usual
+    assert 15 < float(value.split()[0]) < 25
+
+
+@pytest.mark.parametrize("named", ["nonsense", "nan", "-1", "7", ""])
+def test_a_threshold_that_is_none_is_the_usual_one(
+    open_page: Callable[..., AppTest], named: str
+) -> None:
+    usual = threshold_start(open_page("evaluate"))
+    assert threshold_start(open_page("evaluate", threshold=named)) == usual

@@ -1,19 +1,25 @@
 """Ticked runs beside each other: what differs, which is best, and whether they may be compared."""
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from deepfm.config import ModelConfig, TrainConfig, settings_in_words
 from deepfm.data.catalog import open_demo
 from deepfm.data.dataset import Dataset, open_dataset
 from deepfm.evaluation import roc
+from deepfm.events import Finished
 from deepfm.runs.store import RunRow, Store
 from deepfm.ui.run_differences import differences, differences_html, not_comparable
 from deepfm.ui.run_roc import Judged
+from deepfm.ui.state import DEMO_RUN_FOLDER
 from tests.app.runs_page import differing, open_runs, run_named, trained, words
 
 
@@ -75,6 +81,56 @@ def test_more_than_six_runs_are_compared_and_the_first_six_drawn(demo: Dataset, 
     page = open_runs(*ids)
     assert len(differing(page)) == 8
     assert "first 6 of 8" in words(page)
+
+
+def bundled(home: Path, name: str, flipped: int = 0) -> str:
+    """The bundled run as a finished one of this home; some of its labels flipped."""
+    with Store.open(home) as store:
+        run_id = store.queue_run(
+            name, home / "x", "demo", {}, {"seed": len(name)}, fingerprint="same"
+        )
+        store.claim_run("test")
+        folder = store.run(run_id).folder
+        shutil.copytree(DEMO_RUN_FOLDER, folder)
+        table = pq.read_table(folder / "scores.parquet")
+        labels = table["label"].to_numpy().copy()
+        labels[:flipped] = 1 - labels[:flipped]
+        place = table.column_names.index("label")
+        column = pa.array(labels, table.schema.field("label").type)
+        pq.write_table(table.set_column(place, "label", column), folder / "scores.parquet")
+        result = Finished(2, 2, 2.0, 1e5, 2e5, "test", 10, 0.68, 0.5, 0.49, 0.8, 0.2)
+        store.finish_run(run_id, "finished", result=vars(result))
+    return run_id
+
+
+def roc_lines(page: AppTest) -> list[str]:
+    """The names in the ROC chart's legend."""
+    for each in page.get("bidi_component"):
+        data = json.loads(each.proto.json)
+        if "(ROC)" in data.get("title", ""):
+            traces = json.loads(data["figure"])["data"]
+            return [trace["name"] for trace in traces if trace.get("legendgroup")]
+    return []
+
+
+def test_the_roc_of_runs_is_drawn_from_their_folders(home: Path) -> None:
+    page = open_runs(bundled(home, "one"), bundled(home, "other"))
+    assert sorted({name.split()[0] for name in roc_lines(page)}) == ["one", "other"]
+
+
+def test_a_run_judged_by_other_rows_is_left_out_of_the_roc_and_named(home: Path) -> None:
+    page = open_runs(bundled(home, "one"), bundled(home, "other", flipped=3))
+    assert {name.split()[0] for name in roc_lines(page)} == {"one"}
+    assert "Left out" in words(page) and "“other”" in words(page)
+
+
+def test_a_folder_that_was_damaged_by_hand_leaves_the_page_whole(home: Path) -> None:
+    one, other = bundled(home, "one"), bundled(home, "other")
+    (run_named(home, other).folder / "scores.parquet").write_bytes(b"no table")
+    page = open_runs(one, other)
+    assert {name.split()[0] for name in roc_lines(page)} == {"one"}
+    shutil.rmtree(run_named(home, one).folder)
+    assert roc_lines(open_runs(one, other)) == []
 
 
 # --- what is best -----------------------------------------------------------------------------
