@@ -10,6 +10,7 @@ from deepfm.ui import links, state
 from deepfm.ui.compared import watch_group
 from deepfm.ui.joined import show_joined
 from deepfm.ui.queueing import pinned_of
+from deepfm.ui.recipe import show_recipe
 from deepfm.ui.sweep_view import earlier_sweeps, watch_sweep
 from deepfm.ui.text import plain, show_error
 from deepfm.ui.train_form import train_form
@@ -74,6 +75,7 @@ def watch(dataset: Dataset | None) -> None:
             (watch_sweep if sweep else watch_group)(group_id)
         elif (run_id := st.query_params.get("run", "")) and run_id != state.DEMO:
             watch_run(run_id)
+            show_recipe(run_id)
         elif dataset is not None:
             before_training(dataset)
     except DeepFMError as error:
@@ -87,7 +89,9 @@ def before_training(dataset: Dataset) -> None:
     st.caption("  \n".join(plain(words) for words in list(TERM_WORDS.values())[:3]))
     if pinned := pinned_of(dataset):
         st.caption(f"{len(pinned)} impressions are watched as it learns, term by term.")
-    earlier = state.store().runs(fingerprint=dataset.fingerprint, limit=3)
+    sweeps = {group.id for group in state.store().groups(kind=KIND, limit=50)}
+    runs = state.store().runs(fingerprint=dataset.fingerprint, limit=100)
+    earlier = [row for row in runs if row.group not in sweeps][:3]
     if earlier:
         st.markdown("**Earlier runs on this dataset**")
         for row in earlier:

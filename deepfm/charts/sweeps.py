@@ -7,6 +7,7 @@ and the small hollow marks are the seeds themselves. The best one so far is the 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import pandas as pd
@@ -102,9 +103,9 @@ def _x_axis(axis: Axis) -> dict[str, Any]:
 
 
 def _add_line(figure: go.Figure, results: Results, place: int) -> None:
-    """Through the mean of each value, where values have an order and are listed."""
+    """Through the mean of each value, where values are listed and grow."""
     axis = results.sweep.axes[place]
-    if axis.is_range or axis.declared.kind not in ("int", "float", "ints"):
+    if axis.is_range or not _grow(axis):
         return
     means = []
     for value in axis.values:
@@ -122,6 +123,14 @@ def _add_line(figure: go.Figure, results: Results, place: int) -> None:
             connectgaps=False,
         )
     )
+
+
+def _grow(axis: Axis) -> bool:
+    """Whether the values are numbers in order, or networks of more and more neurons."""
+    if axis.declared.kind not in ("int", "float", "ints"):
+        return False
+    sizes = [sum(value) if isinstance(value, tuple) else value for value in axis.values]
+    return all(before < after for before, after in pairwise(sizes))
 
 
 def _add_seeds(

@@ -261,19 +261,19 @@ def _verdict(results: Results) -> Verdict:
     if not results.ranked:
         return Verdict("No configuration has been trained yet.", False, None, None)
     best, figures = results.ranked[0], [_figure(each, sweep) for each in results.ranked]
-    so_far = "" if results.ended else "So far: "
+    tell = _capital if results.ended else _so_far
     if len(results.ranked) == 1:
-        words = f"Only {best.name} has been trained; {sweep.metric} {figures[0]}."
-        return Verdict(so_far + words, False, None, None)
+        words = f"only {best.name} has been trained; {sweep.metric} {figures[0]}."
+        return Verdict(tell(words), False, None, None)
     margin = abs(figures[0].mean - figures[1].mean)
     explained = explained_by_seeds(figures[0], figures[1], figures)
     second = results.ranked[1].name
     if explained is None:
         words = (
-            f"{_capital(best.name)} has the best {sweep.metric}, {figures[0]}, {margin:.4f} better "
+            f"{best.name} has the best {sweep.metric}, {figures[0]}, {margin:.4f} better "
             f"than {second}. With one seed nobody knows what chance did: take more seeds."
         )
-        return Verdict(so_far + words, False, margin, None)
+        return Verdict(tell(words), False, margin, None)
     if margin <= explained:
         level = [
             each.name
@@ -282,16 +282,16 @@ def _verdict(results: Results) -> Verdict:
             <= (explained_by_seeds(figures[0], figure, figures) or 0.0)
         ]
         words = (
-            f"Within the seeds' spread: no winner. {_capital(best.name)} has the best "
+            f"within the seeds' spread: no winner. {_capital(best.name)} has the best "
             f"{sweep.metric}, {figures[0]}, but {_others(level[1:])} by less than seeds alone "
             f"explain ({explained:.4f})."
         )
-        return Verdict(so_far + words, False, margin, explained)
+        return Verdict(tell(words), False, margin, explained)
     words = (
-        f"{_capital(best.name)} wins: {sweep.metric} {figures[0]} over {figures[0].count} seeds, "
+        f"{best.name} wins: {sweep.metric} {figures[0]} over {figures[0].count} seeds, "
         f"{margin:.4f} better than {second}. Seeds alone explain {explained:.4f}."
     )
-    return Verdict(so_far + words, True, margin, explained)
+    return Verdict(tell(words), True, margin, explained)
 
 
 def _figure(configuration: Configuration, sweep: Sweep) -> Spread:
@@ -305,6 +305,10 @@ def _others(names: Sequence[str]) -> str:
     if len(names) == 1:
         return f"{names[0]} differs"
     return f"{names[0]} and {names[1]} differ" if len(names) == 2 else f"{len(names)} others differ"
+
+
+def _so_far(words: str) -> str:
+    return f"So far: {words}"
 
 
 def _capital(text: str) -> str:

@@ -1,6 +1,9 @@
 """The Train page's form to a sweep: a study or values of one's own, what it costs, one click."""
 
 import secrets
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 import streamlit as st
@@ -35,7 +38,7 @@ from deepfm.ui.waiting import show_job_end, wait_for_job
 
 if TYPE_CHECKING:
     from deepfm.data.dataset import Dataset
-    from deepfm.runs.store import JobRow
+    from deepfm.runs.store import JobRow, RunRow
 
 OPEN: Final = "train_sweep_open"
 JOB: Final = "train_sweep_job"
@@ -44,8 +47,11 @@ OWN: Final = "own"
 MOST_OWN: Final = 4
 """Settings that the page lets one vary at once; the command line takes more."""
 
-BETWEEN_RUNS_SECONDS: Final = 1.5
-"""From the end of one run to the first step of the next: scoring, and handing over."""
+BETWEEN_RUNS_SECONDS: Final = 3.0
+"""What a run takes beside its training, where nothing was seen yet: a process that loads torch,
+scoring, saving.
+"""
+SEEN_RUNS: Final = 30
 
 SAMPLER_TITLES: Final = {
     "grid": "All combinations",
@@ -288,7 +294,22 @@ def expected_seconds(sweep: Sweep, size: Size) -> float:
         total = sum(each)
     else:
         total = sweep.trials * expected(size, sweep.model, sweep.train, rates).seconds
-    return len(sweep.seeds) * total + sweep.runs * BETWEEN_RUNS_SECONDS
+    return len(sweep.seeds) * total + sweep.runs * between_runs(
+        state.store().runs(states=("finished",), limit=SEEN_RUNS)
+    )
+
+
+def between_runs(rows: Sequence["RunRow"]) -> float:
+    """Seconds from the start of one run to that of the next, less its training: the median over
+    runs of which the next one waited already.
+    """
+    ordered = sorted(rows, key=lambda row: row.started or 0.0)
+    seen = [
+        (after.started or 0.0) - (before.started or 0.0) - float((before.result or {})["seconds"])
+        for before, after in pairwise(ordered)
+        if before.result and after.created < (before.finished or 0.0)
+    ]
+    return max(0.0, median(seen)) if seen else BETWEEN_RUNS_SECONDS
 
 
 # --- going ahead ----------------------------------------------------------------------------
