@@ -184,6 +184,30 @@ def test_train_again_with_changes_fills_in_every_setting(
     }
 
 
+def test_what_it_takes_to_repeat_a_run_is_shown(
+    open_page: Opener, demo: Dataset, home: Path
+) -> None:
+    run_id = runs_in_store.queue(home, demo, **EVERY)
+    with Store.open(home) as store:
+        store.claim_run("test", {"python": "3.11.7", "packages": {"torch": "2.9", "numpy": "2.4"}})
+        store.append(run_id, runs_in_store.events())
+    runs_in_store.finish(home, run_id)
+    page = open_page("train", run=run_id)
+    page.session_state["recipe_open"] = True
+    page.run()
+    assert_nothing_wrong(page)
+    assert f"train --like {run_id}" in page.code[0].value
+    (table,) = (each.value for each in page.dataframe if list(each.value) == ["What", "Value"])
+    said = dict(zip(table["What"], table["Value"], strict=True))
+    assert {"Seed": "11", "Drop last": "True", "torch": "2.9", "Python": "3.11.7"}.items() <= (
+        said.items()
+    )
+    assert said["Dataset's fingerprint"] == demo.fingerprint
+    assert said["Device"] == "CPU, 2 threads" and said["Training time"] and said["Speed"]
+    labels = {setting.label for c in (ModelConfig, TrainConfig) for setting in c.settings()}
+    assert labels <= set(said)
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0, "1 s"), (3.4, "3 s"), (59.4, "59 s"), (119, "1 min"), (3_599, "59 min"), (3_600, "1 h"),
