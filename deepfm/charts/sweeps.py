@@ -90,8 +90,13 @@ def _others(point: Point, place: int) -> Point:
 
 
 def _x_axis(axis: Axis) -> dict[str, Any]:
+    if axis.is_range and axis.log:
+        assert axis.low is not None and axis.high is not None
+        marks = _decades(axis.low, axis.high)
+        texts = [f"{mark:g}" for mark in marks]
+        return {"type": "log", "tickvals": marks, "ticktext": texts, "zeroline": False}
     if axis.is_range:
-        return {"type": "log" if axis.log else "linear", "zeroline": False}
+        return {"zeroline": False}
     count = len(axis.values)
     return {
         "range": (-0.5, count - 0.5),
@@ -100,6 +105,13 @@ def _x_axis(axis: Axis) -> dict[str, Any]:
         "showgrid": False,
         "zeroline": False,
     }
+
+
+def _decades(low: float, high: float) -> list[float]:
+    """1, 2, 5, 10, 20, 50 … from low to high."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    marks = [float(f"{digit}e{power}") for power in powers for digit in (1, 2, 5)]
+    return [mark for mark in marks if low <= mark <= high]
 
 
 def _add_line(figure: go.Figure, results: Results, place: int) -> None:
