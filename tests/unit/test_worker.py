@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -466,6 +467,25 @@ def test_a_lock_excludes_others_and_tells_who_holds_it(tmp_path: Path) -> None:
 # --- the real work ------------------------------------------------------------------------
 
 
+def test_a_worker_deletes_runs_past_their_days(tmp_path: Path) -> None:
+    with Store.open(tmp_path) as store:
+        ids = []
+        for days in (9, 1):
+            run_id = queue(store)
+            store.claim_run("an earlier worker")
+            store.finish_run(run_id, "finished")
+            with store._database.writing() as connection:
+                connection.execute(
+                    "UPDATE runs SET created = 1.0, finished = ? WHERE id = ?",
+                    (time.time() - days * 86_400, run_id),
+                )
+            ids.append(run_id)
+        with working(tmp_path, keep_days=7):
+            eventually(lambda: len(store.runs()) == 1, 60)
+    with Store.open(tmp_path) as store:
+        assert [run.id for run in store.runs()] == ids[1:]
+
+
 def test_from_a_file_to_a_trained_run_with_the_real_worker(tmp_path: Path) -> None:
     file = tmp_path / "clicks.csv"
     rows = [f"{k % 3 == 0:d},site {k % 7},{k % 2}" for k in range(400)]
@@ -497,6 +517,12 @@ def test_from_a_file_to_a_trained_run_with_the_real_worker(tmp_path: Path) -> No
             assert run.state == "finished" and run.result is not None, run.message
             assert run.result["epochs"] == 2 and run.epoch == 2
             assert isinstance(store.events(run_id)[-1][1], Finished)
+            environment = json.loads((run.folder / "environment.json").read_text())
+            assert run.versions is not None
+            for name in ("python", "packages", "platform", "device"):
+                assert run.versions[name] == environment[name]
+            assert run.seconds == run.result["seconds"] > 0
+            assert run.examples_per_second == run.result["examples_per_second"] > 0
             written = (run.folder / "metrics.jsonl").read_text().splitlines()
             assert [from_json(line) for line in written] == [e for _, e in store.events(run_id)]
             lost = run_ended(store, queue(store))
