@@ -32,10 +32,11 @@ from typing import Final, Literal
 
 from benchmarks import report
 from benchmarks.lab import TRAINING, Lab, lab, seconds_of, small_dataset, until
-from deepfm.errors import DeepFMError, StoreError
+from deepfm.errors import DeepFMError
 from deepfm.events import Notice
 from deepfm.runs.store import RunRow, Store
 from deepfm.trained import open_run
+from deepfm.training.checkpoint import has_checkpoint, read_checkpoint
 
 Moment = Literal["queued", "starting", "training", "checkpoint", "scoring", "writing", "ending"]
 Victim = Literal["worker", "child", "both"]
@@ -110,11 +111,11 @@ def kill_once(
     seen, left, resumed = "", "", False
     try:
         _reach(lab, run_id, moment)
-        time.sleep(draw.uniform(0.0, SPREAD.get(moment, reference.seconds)))
+        time.sleep(draw.uniform(0.0, SPREAD.get(moment, 0.7 * reference.seconds)))
         seen = lab.store.run(run_id).state
-        _kill(lab, victim)
+        killed = _kill(lab, victim)
         lab.revive()
-        row = _settled(lab, run_id)
+        row = _settled(lab, run_id, killed)
         left = row.state
         violations += _wrong(lab, row, victim)
         follower, resumed = _go_on(lab, row)
@@ -155,8 +156,8 @@ def _changed(folder: Path) -> bool:
     return False
 
 
-def _kill(lab: Lab, victim: Victim) -> None:
-    """SIGKILL; where no child works, the spare dies."""
+def _kill(lab: Lab, victim: Victim) -> list[int]:
+    """SIGKILL; where no child works, the spare dies. Who was killed."""
     pids = [lab.worker.pid] if victim in ("worker", "both") else []
     if victim in ("child", "both"):
         busy = lab.busy_child()
@@ -166,21 +167,20 @@ def _kill(lab: Lab, victim: Victim) -> None:
             os.kill(pid, signal.SIGKILL)
     if victim != "child":
         lab.worker.wait()
+    return pids
 
 
-def _settled(lab: Lab, run_id: str) -> RunRow:
-    """The run once it has ended, or is the new worker's."""
+def _settled(lab: Lab, run_id: str, killed: Sequence[int]) -> RunRow:
+    """The run once nobody takes it for one that the killed train."""
 
     def settled() -> bool:
         row = lab.store.run(run_id)
-        return row.state != "training" or row.worker.startswith(f"{lab.worker.pid}-")
+        if row.state != "training":
+            return True
+        mine = row.worker.startswith(f"{lab.worker.pid}-")
+        return mine and lab.busy_child() not in (None, *killed)
 
-    until(settled, f"run {run_id} to leave “training” after its worker's death")
-    time.sleep(0.1)  # A child that was killed is buried by its worker in the next instant.
-    until(
-        lambda: lab.store.run(run_id).state != "training" or lab.busy_child() is not None,
-        f"run {run_id} to leave “training” after its child's death",
-    )
+    until(settled, f"run {run_id} to leave “training” after a death")
     return lab.store.run(run_id)
 
 
@@ -188,7 +188,7 @@ def _go_on(lab: Lab, row: RunRow) -> tuple[str, bool]:
     """The run that must end well now, and whether it is the old one that goes on."""
     if row.state in ("queued", "training", "finished"):
         return row.id, False
-    with contextlib.suppress(StoreError):
+    if row.state == "interrupted" and has_checkpoint(row.folder):
         lab.store.resume_run(row.id)
         return row.id, True
     return lab.queue(f"{row.name}, again"), False
@@ -200,14 +200,19 @@ def _go_on(lab: Lab, row: RunRow) -> tuple[str, bool]:
 def _wrong(lab: Lab, row: RunRow, victim: Victim) -> list[str]:
     """What does not hold of a run after the kill."""
     wrong = _wrong_events(lab.store, row.id)
-    if row.state == "stopped":
-        wrong.append("stopped, though nobody asked")
-    if row.state == "failed" and (victim == "worker" or "signal 9" not in row.message):
-        wrong.append(f"failed with: {row.message}")
-    if row.state == "interrupted" and (victim == "child" or not row.message):
-        wrong.append(f"interrupted with: {row.message}")
+    cause = "The worker stopped" if victim == "worker" else "signal 9"
+    if row.state == "stopped" or (
+        row.state in ("failed", "interrupted") and victim != "both" and cause not in row.message
+    ):
+        wrong.append(f"{row.state} with: {row.message}")
+    if row.state == "interrupted" and not row.message:
+        wrong.append("interrupted without a cause")
+    if row.state == "failed" and (victim == "worker" or has_checkpoint(row.folder)):
+        wrong.append("failed, though it could be resumed")
     if row.state == "finished":
         open_run(row.folder).scores()
+    if row.state != "training" and has_checkpoint(row.folder):
+        read_checkpoint(row.folder)
     return wrong
 
 

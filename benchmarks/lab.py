@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from deepfm.config import PrepareConfig
+from deepfm.config import PrepareConfig, Settings
 from deepfm.data.dataset import Dataset, prepare
 from deepfm.locks import holder
 from deepfm.runs.store import RunRow, Store
@@ -43,8 +43,16 @@ def train(run: RunRow, context: Context) -> dict[str, Any]:
 
 def serve(home: str, training: str) -> None:
     """A worker whose trainings are a function of that name, such as `train`."""
-    functions = {**WORK.functions, TRAIN: training}
-    run_worker(home, table=replace(WORK, functions=functions))
+    table = replace(
+        WORK,
+        functions={**WORK.functions, TRAIN: training},
+        warm_ups={**WORK.warm_ups, "short": "benchmarks.lab:nothing"},
+    )
+    run_worker(home, table=table)
+
+
+def nothing(settings: Settings) -> None:
+    """What warms up a child that will have no work here."""
 
 
 def small_dataset(folder: Path, rows: int = ROWS) -> Dataset:
