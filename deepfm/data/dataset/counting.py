@@ -74,7 +74,8 @@ def _numeric_edges(
     chosen, seen = [], 0
     for block, rows in _train_rows(recording, division):
         numbers = np.arange(len(block.labels))[rows]
-        chosen.append((block, numbers[-seen % stride :: stride]))
+        # A copy, since a view would hold on to the numbers of all rows.
+        chosen.append((block, numbers[-seen % stride :: stride].astype(np.int32)))
         seen += len(numbers)
 
     def of_column(number: int) -> _Numeric:
