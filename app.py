@@ -16,6 +16,7 @@ from deepfm.config import Settings
 from deepfm.runs.worker import keep_worker
 from deepfm.ui.late import drop_late_reruns
 from deepfm.ui.person import KnowBrowser
+from deepfm.ui.plot_code import plot_routes
 from deepfm.ui.upload import upload_routes
 
 
@@ -37,6 +38,7 @@ app = st.App(
     routes=[
         Route("/healthz", health),
         *upload_routes(),
+        *plot_routes(),
         Mount("/assets", StaticFiles(directory=str(files("plotly") / "package_data"))),
     ],
     middleware=[Middleware(KnowBrowser)],

@@ -26,6 +26,8 @@ Metric = Literal["loss", "accuracy", "auc"]
 Part = Literal["train", "validation", "test"]
 Track = Literal["within", "sample", "train", "validation", "test"]
 """A curve's kind: train and validation sample within epochs, the three parts at their ends."""
+MEASURED: Final = 150
+"""Most observations kept of how the score varies: nine numbers each, drawn in half a column."""
 METRICS: Final[tuple[Metric, ...]] = ("loss", "accuracy", "auc")
 PARTS: Final[tuple[Part, ...]] = ("train", "validation", "test")
 
@@ -80,6 +82,7 @@ class History:
     seen_epochs    ends of epochs, thinned; the newest is the last
     seen_samples   those points that looked at the validation sample, thinned by themselves
     ranked         ends of epochs that tell how each branch ranks alone, thinned by themselves
+    measured       observations of either kind that tell how the score varies, thinned to fewer
     best           the epoch whose weights are kept, where validation rows choose one
     progress       the newest stage report, such as scoring after the last epoch
     resumed        where the run went on after an interruption, in order
@@ -90,6 +93,7 @@ class History:
     seen_epochs: tuple[Seen[Epoch], ...] = ()
     seen_samples: tuple[Seen[Point], ...] = ()
     ranked: tuple[Epoch, ...] = ()
+    measured: tuple[Point | Epoch, ...] = ()
     best: Epoch | None = None
     notices: tuple[Notice, ...] = ()
     progress: Progress | None = None
@@ -175,6 +179,7 @@ class HistoryBuilder:
         self._samples: Thinned[Seen[Point]] = Thinned()
         self._epochs: Thinned[Seen[Epoch]] = Thinned()
         self._ranked: Thinned[Epoch] = Thinned()
+        self._measured: Thinned[Point | Epoch] = Thinned(MEASURED)
         self._running = RunningMean()
         self._areas: dict[tuple[str, str], Area] = {}
         self._position = 0.0
@@ -209,6 +214,8 @@ class HistoryBuilder:
         areas = self._grow(point.epoch, {"within": point.train, "sample": point.validation})
         seen = Seen(self._running.add(point), areas)
         self._points.add(seen)
+        if point.moments is not None:
+            self._measured.add(point)
         if point.validation is not None:
             self._samples.add(seen)
         self._position = point.epoch
@@ -220,6 +227,8 @@ class HistoryBuilder:
         self._epochs.add(Seen(epoch, self._grow(epoch.epoch, parts)))
         if epoch.branches is not None:
             self._ranked.add(epoch)
+        if epoch.moments is not None:
+            self._measured.add(epoch)
         if epoch.best:
             self._bests.append(epoch)
         self._position = epoch.epoch
@@ -241,7 +250,8 @@ class HistoryBuilder:
     def _go_back(self, resumed: Resumed) -> None:
         """Forget what an earlier attempt said after the position that the run goes on from."""
         position = resumed.epoch
-        for thinned in (self._points, self._samples, self._epochs, self._ranked):
+        kept = (self._points, self._samples, self._epochs, self._ranked, self._measured)
+        for thinned in kept:
             thinned.drop_after(position)
         self._bests = [epoch for epoch in self._bests if epoch.epoch <= position]
         self._areas = {}
@@ -261,6 +271,7 @@ class HistoryBuilder:
             self._epochs.kept(),
             self._samples.kept(),
             self._ranked.kept(),
+            self._measured.kept(),
             self._bests[-1] if self._bests else None,
             tuple(self._notices),
             self._progress,

@@ -236,6 +236,8 @@ def _template() -> go.layout.Template:
 
 
 plotly.io.templates["deepfm"] = _template()
+TEMPLATE: Final[dict[str, Any]] = plotly.io.templates["deepfm"].to_plotly_json()
+"""Our template as every figure carries it."""
 
 
 def new_figure(title: str, *, x: str = "", y: str = "", **layout: Any) -> go.Figure:

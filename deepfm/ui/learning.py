@@ -82,7 +82,7 @@ def show_learning(row: "RunRow", cursor: int, history: History) -> None:
 
 
 def _show_curves(watched: Watched) -> None:
-    with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         metric, detail = _choose_curves()
         look = look_controls(VIEW, key="train_look")
     history = watched.history

@@ -28,14 +28,14 @@ _HTML: Final = """
 </div>
 """
 _CSS: Final = """
-.dfm-look { display: flex; flex-wrap: wrap; align-items: center; gap: 0.25rem 1rem;
+.dfm-look { display: flex; flex-wrap: wrap; align-items: center; gap: 0.25rem 0.75rem;
   min-height: 2.5rem; font: 400 0.875rem/1.3 var(--st-font); color: var(--st-text-color); }
 .dfm-look label { display: inline-flex; align-items: center; gap: 0.4rem; cursor: pointer; }
 .dfm-look input { accent-color: var(--st-primary-color); margin: 0; cursor: pointer; }
-.dfm-look input[type=range] { width: 6.5rem; }
+.dfm-look input[type=range] { width: 5.5rem; }
 .dfm-look input:focus-visible { outline: 2px solid var(--st-primary-color); outline-offset: 3px;
   border-radius: 4px; }
-.dfm-look output { min-width: 5.2rem; font-variant-numeric: tabular-nums; opacity: 0.75; }
+.dfm-look output { min-width: 4.4rem; font-variant-numeric: tabular-nums; opacity: 0.75; }
 """
 _JS: Final = """
 const VIEWS = (window.deepfmViews ??= {});
@@ -99,6 +99,7 @@ def look_controls(group: str, *, key: str) -> Look:
         key=key,
         data={"group": group, "start": _as_view(look), "smoothings": list(SMOOTHINGS)},
         on_look_change=partial(_chosen, key),
+        width="content",
     )
     return look
 

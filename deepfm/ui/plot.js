@@ -1,6 +1,7 @@
 // One figure, redrawn in place. Python sends JSON; this resolves colour names to the theme,
 // follows a slider by hand, reports clicks, and says in words when a figure cannot be drawn.
 const COLOURS = __COLOURS__;
+const TEMPLATE = __TEMPLATE__;
 __VIEW__
 const NAMED = /var\(--dfm-([a-z0-9]+)(?:,\s*([0-9.]+))?\)/g;
 const AXIS = /^[xy]axis\d*$/;
@@ -374,6 +375,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   try {
     state.text = data.figure;
     state.figure = JSON.parse(data.figure);
+    if (state.figure.layout.template === 'deepfm') state.figure.layout.template = TEMPLATE;
     state.height = data.height;
     state.clicks = data.clicks;
     state.view = data.view;

@@ -6,19 +6,17 @@ a text alternative that states the finding, and its data as a table and as CSV.
 
 import hashlib
 import html
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
+from plotly.io.json import to_json_plotly
 
-from deepfm.charts.palette import COLOURS
-
-_HERE: Final = Path(__file__).parent
+from deepfm.charts.palette import TEMPLATE
+from deepfm.ui.plot_code import loader
 
 _HTML: Final = """
 <figure class="dfm-plot">
@@ -43,14 +41,10 @@ _HTML: Final = """
 
 
 def _component() -> Callable[..., Any]:
-    script = (_HERE / "plot.js").read_text(encoding="utf-8")
-    views = (_HERE / "plot_view.js").read_text(encoding="utf-8")
-    colours = json.dumps({mode: dict(names) for mode, names in COLOURS.items()})
     return st.components.v2.component(
         "deepfm_plot",
         html=_HTML,
-        css=(_HERE / "plot.css").read_text(encoding="utf-8"),
-        js=script.replace("__COLOURS__", colours).replace("__VIEW__", views),
+        js=loader(),
         # Plotly's drag zoom does not work inside a shadow root.
         isolate_styles=False,
     )
@@ -148,7 +142,7 @@ def plot(
     result = _PLOT(
         key=key,
         data={
-            "figure": figure.to_json(),
+            "figure": _as_json(figure),
             "title": html.unescape(figure.layout.title.text or ""),
             "height": height,
             "caption": caption,
@@ -164,6 +158,14 @@ def plot(
     if table is not None:
         data_button(table, key=f"{key}_data", name=key)
     return PlotResult(_click(result.click), result.frame)
+
+
+def _as_json(figure: go.Figure) -> str:
+    """The figure, with our template by its name: the script that draws has it already."""
+    parts = figure.to_dict()
+    if parts["layout"].get("template") == TEMPLATE:
+        parts["layout"]["template"] = "deepfm"
+    return str(to_json_plotly(parts))
 
 
 def data_button(

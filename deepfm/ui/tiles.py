@@ -28,15 +28,16 @@ def tiles_html(row: "RunRow", history: History) -> str:
     last = history.epochs[-1] if history.epochs else None
     # Once it has ended, what counts is the model that was kept.
     epoch = history.best if history.finished and history.best else last
-    part = history.judged_by
+    part = history.judged_by if epoch else "train"
     shown = metrics_of(epoch, part) if epoch else (latest.train if latest else None)
-    whose: str = part if shown else ""
-    if history.finished and epoch is not None:
-        whose += f", epoch {epoch.epoch}"
+    whose = f"after epoch {epoch.epoch}" if epoch else "in its last rows" if shown else ""
+    if history.finished and history.best:
+        whose = f"epoch {history.best.epoch}, kept"
+    name = part.capitalize() if shown else ""
     tiles: tuple[Tile, ...] = (
         _place_tile(row) if row.state == "queued" else _epoch_tile(row, history),
-        ("Loss", format_loss(shown.loss if shown else None), whose),
-        ("AUC", format_auc(shown.auc if shown else None), whose),
+        (f"{name} loss".strip().capitalize(), format_loss(shown.loss if shown else None), whose),
+        (f"{name} AUC".strip(), format_auc(shown.auc if shown else None), whose),
         ("Speed", format_rate(latest.examples_per_second if latest else None), "examples"),
         _time_tile(row, history),
         ("Device", *_device(started.device if started else "")),

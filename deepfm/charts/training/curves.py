@@ -183,7 +183,7 @@ def _trace(series: Series, track: Track, metric: Metric) -> go.Scatter:
     marks = track != "within" and len(series.positions) <= MARKED_UP_TO
     return go.Scatter(
         x=numbers(series.positions) if series.positions else NOTHING,
-        y=numbers(series.values, short=True) if series.positions else NOTHING,
+        y=numbers(series.values) if series.positions else NOTHING,
         name=_LEGEND[part],
         legendgroup=part,
         mode="lines+markers" if marks else "lines",
@@ -198,7 +198,7 @@ def _sample_trace(series: Series) -> go.Scatter:
     """The validation sample within epochs, where an epoch is long enough to want it."""
     return go.Scatter(
         x=numbers(series.positions),
-        y=numbers(series.values, short=True),
+        y=numbers(series.values),
         name=SAMPLE,
         legendgroup="validation",
         mode="lines",

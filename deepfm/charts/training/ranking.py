@@ -83,7 +83,7 @@ def _trace(history: History, branch: Branch) -> go.Scatter:
     marks = len(positions) <= MARKED_UP_TO
     return go.Scatter(
         x=numbers(positions) if positions else [None],
-        y=numbers(values, short=True) if positions else [None],
+        y=numbers(values) if positions else [None],
         name=_NAMES[branch],
         mode="lines+markers" if marks else "lines",
         line=_LINES[branch],

@@ -67,27 +67,55 @@ def with_curtain(
 ) -> go.Figure:
     """The figure with frames in which a curtain covers, in each panel, what came later.
 
-    labels   what stands right of the panel at a moment, in the place of the figure's own labels
+    labels   what stands right of the panel at a moment, in the place of the figure's own labels;
+             in the last frame, which hides nothing, a line says which moment that is
     """
     standing = [shape.to_plotly_json() for shape in figure.layout.shapes]
     notes = [note for note in figure.layout.annotations if note.xref != "paper"]
     notes = [note.to_plotly_json() for note in notes]
-    last = len(replay.moments) - 1
+    *moments, last = zip(replay.moments, replay.positions, strict=True)
+    layouts = [
+        _frame_layout([*_curtains(position, panels), *standing], notes, labels, moment)
+        for moment, position in moments
+    ]
+    moment, position = last
+    is_behind = labels is not None and position < max(replay.positions)
+    shapes = [*([_upright(position, "")] if is_behind else []), *standing]
+    kept = [_kept_note(position)] if is_behind else []
+    layouts.append(_frame_layout(shapes, [*notes, *kept], labels, moment))
     figure.frames = [
-        go.Frame(
-            name=str(number),
-            data=[],
-            traces=[],
-            layout={
-                "shapes": [*(_curtains(position, panels) if number < last else []), *standing],
-                **({"annotations": [*notes, *labels(moment)]} if labels else {}),
-            },
-        )
-        for number, (moment, position) in enumerate(
-            zip(replay.moments, replay.positions, strict=True)
-        )
+        go.Frame(name=str(number), data=[], traces=[], layout=layout)
+        for number, layout in enumerate(layouts)
     ]
     return figure
+
+
+def _frame_layout(
+    shapes: Sequence[Mapping[str, Any]],
+    notes: Sequence[Mapping[str, Any]],
+    labels: Callable[[Point | Epoch | None], Labels] | None,
+    moment: Point | Epoch | None,
+) -> dict[str, Any]:
+    layout: dict[str, Any] = {"shapes": list(shapes)}
+    if labels is not None:
+        layout["annotations"] = [*notes, *labels(moment)]
+    return layout
+
+
+def _kept_note(position: float) -> dict[str, Any]:
+    """Names the line at the epoch whose weights the run has, and the labels with it."""
+    return {
+        "xref": "x",
+        "yref": "y domain",
+        "x": position,
+        "y": 0,
+        "xshift": 3,
+        "text": "kept",
+        "showarrow": False,
+        "xanchor": "left",
+        "yanchor": "bottom",
+        "font": {"size": 11, "color": colour("text")},
+    }
 
 
 def _curtains(position: float, panels: int) -> list[dict[str, Any]]:
@@ -107,19 +135,23 @@ def _curtains(position: float, panels: int) -> list[dict[str, Any]]:
                 "fillcolor": colour("ground", 0.84),
                 "line": {"width": 0},
             },
-            {
-                "type": "line",
-                "layer": "above",
-                "xref": f"x{axis}",
-                "yref": f"y{axis} domain",
-                "x0": position,
-                "x1": position,
-                "y0": 0,
-                "y1": 1,
-                "line": {"width": 1.5, "color": colour("text")},
-            },
+            _upright(position, axis),
         ]
     return shapes
+
+
+def _upright(position: float, axis: str) -> dict[str, Any]:
+    return {
+        "type": "line",
+        "layer": "above",
+        "xref": f"x{axis}",
+        "yref": f"y{axis} domain",
+        "x0": position,
+        "x1": position,
+        "y0": 0,
+        "y1": 1,
+        "line": {"width": 1.5, "color": colour("text")},
+    }
 
 
 def with_pinned_frames(

@@ -66,8 +66,8 @@ def shares_at(observation: Point | Epoch | None) -> TermShares | None:
 
 
 def shares_of(history: History) -> list[TermShares]:
-    """The shares at every observation that has them."""
-    found = (shares_at(observation) for observation in history.observations)
+    """The shares at every measured observation that has them."""
+    found = (shares_at(observation) for observation in history.measured)
     return [shares for shares in found if shares is not None]
 
 
@@ -164,7 +164,7 @@ def _reader(shares: Sequence[TermShares], term: str, shown: Sequence[str]) -> go
     )
     return go.Scatter(
         x=numbers([each.epoch for each in shares]),
-        y=numbers([each.shares[place] for each in shares], short=True),
+        y=numbers([each.shares[place] for each in shares]),
         customdata=np.asarray(made_of, dtype=np.float32) if made_of else None,
         name=f"{term} read",
         mode="lines",

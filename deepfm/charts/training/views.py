@@ -23,12 +23,10 @@ def viewed(figure: go.Figure, *, panels: int = 1, log_y: Sequence[str] = ()) -> 
 
 def can_be_smoothed(series: Series) -> dict[str, Any]:
     """A trace's meta: the means that `smoothing.smoothed` takes, where they are not its values."""
-    same = series.means == series.values
-    return (
-        {"smooth": True} if same else {"smooth": True, "means": numbers(series.means, short=True)}
-    )
+    same = np.allclose(series.means, series.values, rtol=0.0, atol=1e-7)
+    return {"smooth": True} if same else {"smooth": True, "means": numbers(series.means)}
 
 
-def numbers(values: Sequence[float], *, short: bool = False) -> NDArray[np.floating]:
-    """Numbers as plotly sends them in few bytes: float64, or float32 where that is enough."""
-    return np.asarray(values, dtype=np.float32 if short else np.float64)
+def numbers(values: Sequence[float]) -> NDArray[np.float32]:
+    """Numbers as plotly sends them in the fewest bytes; seven digits are more than are drawn."""
+    return np.asarray(values, dtype=np.float32)
