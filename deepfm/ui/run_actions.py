@@ -10,6 +10,7 @@ import streamlit as st
 from deepfm.errors import DeepFMError
 from deepfm.ui import links, state
 from deepfm.ui.person import person
+from deepfm.ui.plot import revision_of
 from deepfm.ui.run_list import SELECTED
 from deepfm.ui.text import plain, show_error
 from deepfm.ui.train_form import fill_from
@@ -21,6 +22,7 @@ LONGEST_NAME: Final = 80
 NAMED: Final = 8
 """Runs that a question about deleting names one by one."""
 IMPORTED: Final = "runs_imported"
+TAG_ERROR: Final = "runs_tag_error"
 
 
 # --- what a person writes about a run ---------------------------------------------------------
@@ -49,30 +51,33 @@ def note(row: "RunRow") -> None:
 
 
 def tag(rows: Sequence["RunRow"]) -> None:
-    """Words that several runs share, to find them by; typed anew or chosen from those in use."""
+    """Words that several runs share, to find them by; kept as soon as one is chosen or typed."""
     common = [each for each in rows[0].tags if all(each in row.tags for row in rows)]
     known = list(dict.fromkeys([*common, *(each for each, _ in state.store().run_tags())]))
-    with (
-        st.popover("Tags", icon=":material/sell:", key="runs_tags"),
-        st.form("tags", border=False),
-    ):
-        chosen = st.multiselect(
-            "Tags" if len(rows) == 1 else f"Tags of all {len(rows)} runs",
+    key = f"tags_{revision_of(*(row.id for row in rows))}"
+    st.session_state[key] = common
+    with st.popover("Tags", icon=":material/sell:", key="runs_tags"):
+        if error := st.session_state.pop(TAG_ERROR, ""):
+            show_error(error)
+        st.multiselect(
+            "Tags" if len(rows) == 1 else f"Tags that all {len(rows):,} runs have",
             known,
-            default=common,
             accept_new_options=True,
-            placeholder="Choose, or type a new one and press Enter",
-            key=f"tags_{'_'.join(row.id for row in rows[:3])}_{len(rows)}",
+            placeholder="Choose one, or type a new one",
+            key=key,
+            on_change=lambda: _retag(rows, common, st.session_state[key]),
+            width=300,
         )
-        if st.form_submit_button("Keep these tags"):
-            _write(lambda: _retag(rows, common, chosen))
 
 
 def _retag(rows: Sequence["RunRow"], common: Sequence[str], chosen: Sequence[str]) -> None:
-    """What all had in common gives way to what was chosen; what one had for itself stays."""
-    for row in rows:
-        own = [each for each in row.tags if each not in common]
-        state.store().tag_run(row.id, [*chosen, *own])
+    """A callback: what all had in common gives way to what was chosen; one's own tags stay."""
+    try:
+        for row in rows:
+            own = [each for each in row.tags if each not in common]
+            state.store().tag_run(row.id, [*chosen, *own])
+    except DeepFMError as error:
+        st.session_state[TAG_ERROR] = str(error)
 
 
 def _write(change: Callable[[], None]) -> None:

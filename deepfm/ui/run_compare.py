@@ -56,7 +56,7 @@ def compare_runs(rows: Sequence["RunRow"], *, key: str) -> None:
         show_notice(why_not)
     show_differences(differences(rows, comparable=not why_not), key=f"{key}_differences")
     if len(rows) > MOST_RUNS:
-        st.caption(f"The charts draw the first {MOST_RUNS} of {len(rows)} ticked runs.")
+        st.caption(f"The charts draw the first {MOST_RUNS} of {len(rows):,} runs.")
     drawn = rows[:MOST_RUNS]
     names = numbered_names([row.name for row in rows])[:MOST_RUNS]
     with st.container(key=f"stack_{key}"):

@@ -217,9 +217,9 @@ def differences_html(found: Differences) -> str:
 
 
 def _line(name: str, run: int, left: Sequence[Column], right: Sequence[Column]) -> str:
-    mark = ""
+    mark = "<span></span>"
     if run < len(MARKS):
-        mark = f'<span class="dfm-{RUN_COLOURS[run]}" aria-hidden="true">{MARKS[run]}</span> '
+        mark = f'<span class="dfm-{RUN_COLOURS[run]}" aria-hidden="true">{MARKS[run]}</span>'
     cells = "".join(f"<td>{escape(column.cells[run])}</td>" for column in left)
     for place, column in enumerate(right):
         text = escape(column.cells[run])
@@ -260,6 +260,9 @@ def _style() -> str:
         f"background:light-dark({COLOURS['light']['ground']},{COLOURS['dark']['ground']})}}"
         ".dfm-differences tbody th{font-weight:550;max-width:18rem;overflow:hidden;"
         "text-overflow:ellipsis}"
+        ".dfm-differences tbody th span{display:inline-block;width:1.2rem}"
+        ".dfm-differences thead{position:sticky;top:0;z-index:1;"
+        f"background:light-dark({COLOURS['light']['ground']},{COLOURS['dark']['ground']})}}"
         ".dfm-differences .dfm-edge{border-left:2px solid "
         "color-mix(in srgb,currentColor 30%,transparent)}"
         ".dfm-differences small{opacity:.7}"

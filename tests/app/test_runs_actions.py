@@ -77,10 +77,23 @@ def test_tags_of_several_runs_change_what_they_share_and_leave_what_is_one_s_own
     page = open_runs(first, second)
     (box,) = [each for each in page.multiselect if each.label.startswith("Tags")]
     assert box.value == ["paper"]
-    box.set_value(["good"])
-    submit(page, "Keep these tags")
+    box.set_value(["good"]).run()
+    assert_nothing_wrong(page)
     assert set(run_named(home, first).tags) == {"good", "mine"}
     assert run_named(home, second).tags == ("good",)
+
+
+def test_one_tag_too_many_is_refused_in_words(demo: Dataset, home: Path) -> None:
+    full, other = trained(home, demo, "full"), trained(home, demo, "other", seed=1)
+    with Store.open(home) as store:
+        store.tag_run(full, [f"tag {number}" for number in range(20)])
+        store.tag_run(other, ["one more"])
+    page = open_runs(full, other)
+    (box,) = [each for each in page.multiselect if each.label.startswith("Tags")]
+    assert box.value == []
+    box.set_value(["one more"]).run()
+    assert "at most 20 tags" in page.error[0].value.replace("\\", "")
+    assert len(run_named(home, full).tags) == 20
 
 
 # --- deleting ---------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """One plotly chart on the page: what it draws, and whether it ever flashes."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -26,7 +27,7 @@ class Chart:
     """The drawing whose heading is `title`."""
 
     page: Page
-    title: str
+    title: str | re.Pattern[str]
 
     @property
     def node(self) -> Locator:

@@ -32,6 +32,7 @@ def runs_roc_figure(curves: Sequence[NamedRoc]) -> go.Figure:
             "y": 0.03,
             "yanchor": "bottom",
             "bgcolor": colour("ground", 0.75),
+            "tracegroupgap": 2,
         },
     )
     return figure
