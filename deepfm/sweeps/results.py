@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from deepfm.errors import StoreError
 from deepfm.events import Epoch, Metrics
 from deepfm.formats import format_auc
 from deepfm.sweeps.description import Point, Sweep
@@ -180,17 +179,9 @@ class Verdict:
 
 def read_results(store: "Store", group_id: str) -> Results:
     """A sweep in the store as it stands; StoreError or ConfigError where there is none."""
-    group = store.group(group_id)
-    record = Record.from_dict(group.spec)
-    rows = [row for run_id in (*record.joined, *group.runs) if (row := _row(store, run_id))]
+    record = Record.from_dict(store.group(group_id).spec)
+    rows = store.runs_of_sweep(group_id)
     return results_of(record, rows, store.epochs([row.id for row in rows if row.ended]))
-
-
-def _row(store: "Store", run_id: str) -> "RunRow | None":
-    try:
-        return store.run(run_id)
-    except StoreError:
-        return None  # It was deleted; the sweep goes on without it.
 
 
 def results_of(
@@ -208,13 +199,28 @@ def results_of(
             points.setdefault(point, []).append(SeedRun(row, figures))
     sweep = record.sweep
     configurations = [
-        Configuration(point, sweep.point_name(point), tuple(runs)) for point, runs in points.items()
+        Configuration(point, sweep.point_name(point), _one_a_seed(runs))
+        for point, runs in points.items()
     ]
     known = [each for each in configurations if each.figure(sweep.objective)]
     sign = -1.0 if sweep.objective == "auc" else 1.0
     known.sort(key=lambda each: sign * _mean(each, sweep))
     waiting = [each for each in configurations if not each.figure(sweep.objective)]
     return Results(record, tuple(known), tuple(waiting))
+
+
+def _one_a_seed(runs: Sequence[SeedRun]) -> tuple[SeedRun, ...]:
+    """Where a seed was trained again, the run that counts: trained, else active, else newest."""
+    chosen: dict[int, SeedRun] = {}
+    for run in runs:
+        before = chosen.get(run.seed)
+        if before is None or _standing(run) >= _standing(before):
+            chosen[run.seed] = run
+    return tuple(chosen.values())
+
+
+def _standing(run: SeedRun) -> int:
+    return 2 if run.row.state == "finished" else 0 if run.row.ended else 1
 
 
 def _kept_figures(row: "RunRow", epochs: Sequence[Epoch]) -> Metrics | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepfm.config import PrepareConfig, Settings, parameter_count
-from deepfm.errors import ConfigError, DeepFMError, LimitError, StoreBusy
+from deepfm.errors import ConfigError, DeepFMError, LimitError, StoreBusy, StoreError
 from deepfm.sweeps.description import PREPARED, Point, Sweep
 from deepfm.sweeps.record import KIND, Place, Record
 from deepfm.sweeps.results import Configuration, Results, read_results
@@ -20,7 +20,7 @@ from deepfm.sweeps.sources import prepare_again
 if TYPE_CHECKING:
     from deepfm.data.dataset import Dataset
     from deepfm.data.reporting import OnEvent, ShouldStop
-    from deepfm.runs.store import GroupRow, NewRun, Store
+    from deepfm.runs.store import GroupRow, NewRun, RunRow, Store
 
 
 def needs_preparing(sweep: Sweep) -> bool:
@@ -202,6 +202,44 @@ def stop(store: "Store", group_id: str) -> None:
     # The last first: otherwise the worker takes the next one while we stop the one before.
     for run_id in reversed(store.group(group_id).runs):
         store.request_stop(run_id)
+
+
+def missing(results: Results) -> int:
+    """How many runs of a sweep that has ended were not trained to their end, or never asked for."""
+    trained = sum(row.state == "finished" for row in results.runs)
+    planned = len(results.configurations) * len(results.sweep.seeds)
+    if results.record.message:  # ended early: trials were left
+        planned = results.sweep.runs
+    return planned - trained if results.ended else 0
+
+
+def complete(store: "Store", group_id: str) -> None:
+    """Train what is missing of a sweep: go on from checkpoints where there are any, queue the
+    rest once more, and let a sweep that was stopped early try the rest of its trials.
+
+    LimitError where too many runs wait already.
+    """
+    group = store.group(group_id)
+    results = read_results(store, group_id)
+    record, sweep = results.record, results.sweep
+    again: list[NewRun] = []
+    for each in results.configurations:
+        there = {run.seed: run.row for run in each.runs}
+        for new, seed in zip(_new_runs(record, each.point, group.owner), sweep.seeds, strict=True):
+            row = there.get(seed)
+            if row is None or (row.state != "finished" and row.ended and not _resumed(store, row)):
+                again.append(new)
+    tried = len(results.configurations)
+    store.complete_sweep(group_id, again, go_on=sweep.sampler == "tpe" and tried < sweep.trials)
+
+
+def _resumed(store: "Store", row: "RunRow") -> bool:
+    """Whether a run could be resumed from its checkpoint."""
+    try:
+        store.resume_run(row.id)
+    except StoreError:
+        return False
+    return True
 
 
 def payload_for(

@@ -24,20 +24,23 @@ from deepfm.sweeps import (
     Results,
     Spread,
     axis_label,
+    complete,
     final_figures,
+    missing,
     read_results,
     stop,
 )
 from deepfm.ui import links, state
 from deepfm.ui.forms import SettingsForm
 from deepfm.ui.plot import plot, revision_of
-from deepfm.ui.text import mistakes_in_words, plain, show_notice
+from deepfm.ui.text import mistakes_in_words, plain, show_error, show_notice
 
 if TYPE_CHECKING:
     from deepfm.data.dataset import Dataset
     from deepfm.runs.store import GroupRow, RunRow
 
 _BEGUN: Final = "sweep_begun"
+_REFUSED: Final = "sweep_refused"
 LIVE: Final = 1.0
 """Seconds between two looks while it goes on."""
 
@@ -71,14 +74,14 @@ def watch_sweep(group_id: str, *, beside_form: bool = True) -> None:
 
     beside_form   whether the form that trains its best again stands on the same page
     """
-    interval = None if read_results(state.store(), group_id).ended else LIVE
+    interval = None if _results(group_id).ended else LIVE
     st.fragment(_sweep, run_every=interval)(group_id, interval, beside_form)
     _TO_TOP(key="sweep_top", data={"begun": st.session_state.pop(_BEGUN, "")})
 
 
 @mistakes_in_words()
 def _sweep(group_id: str, interval: float | None, beside_form: bool) -> None:
-    results = read_results(state.store(), group_id)
+    results = _results(group_id)
     if results.ended != (interval is None):
         st.rerun()
     _head(results, group_id)
@@ -90,6 +93,21 @@ def _sweep(group_id: str, interval: float | None, beside_form: bool) -> None:
         _effect(results)
         _parallel(results)
     _table(results)
+
+
+def _results(group_id: str) -> Results:
+    """A sweep as it stands; worked out once for all who watch, and anew when a run moves on."""
+    store = state.store()
+    spec, rows = store.group(group_id).spec, store.runs_of_sweep(group_id)
+    moved = revision_of(
+        spec.get("open"), spec.get("message"), *((row.id, row.state, row.wanted) for row in rows)
+    )
+    return _kept_results(str(state.home()), group_id, moved)
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _kept_results(home: str, group_id: str, moved: str) -> Results:
+    return read_results(state.store(), group_id)
 
 
 def earlier_sweeps(dataset: "Dataset") -> None:
@@ -126,6 +144,15 @@ def _head(results: Results, group_id: str) -> None:
         with st.container(width="content", gap=None):
             st.markdown(f"**{plain(state.store().group(group_id).name)}**")
             st.caption(plain(_progress_in_words(results)))
+        if results.ended and (count := missing(results)):
+            st.button(
+                f"Train the {count} missing runs" if count > 1 else "Train the missing run",
+                key="sweep_complete",
+                icon=":material/resume:",
+                on_click=_complete,
+                args=(group_id,),
+                help="Those that failed or were stopped: from where they were, where that is kept.",
+            )
         if not results.ended:
             st.button(
                 "Stop all",
@@ -139,6 +166,14 @@ def _head(results: Results, group_id: str) -> None:
             st.progress(results.done / max(1, results.planned))
     if sweep.study:
         st.caption(plain(f"{STUDIES[sweep.study].question} {STUDIES[sweep.study].found}"))
+
+
+def _complete(group_id: str) -> None:
+    """A callback; what goes wrong is shown in the next drawing."""
+    try:
+        complete(state.store(), group_id)
+    except DeepFMError as error:
+        st.session_state[_REFUSED] = str(error)
 
 
 def _progress_in_words(results: Results) -> str:
@@ -170,6 +205,8 @@ def _seconds_left(results: Results) -> float | None:
 
 
 def _what_it_says(results: Results) -> None:
+    if refused := st.session_state.pop(_REFUSED, ""):
+        show_error(refused)
     if results.record.message:
         show_notice(results.record.message)
     for row in results.runs:

@@ -277,6 +277,9 @@ def test_failed_runs_are_told_and_the_rest_counts(
     assert "2 were not trained to the end" in words(page)
     (table,) = page.dataframe
     assert list(table.value["seeds"]) == ["2 of 3", "2 of 3"]
+    page.button(key="sweep_complete").click().run()
+    assert_nothing_wrong(page)
+    assert "4 of 6 runs have ended" in words(page)
 
 
 def test_a_sweep_of_several_settings_has_a_chart_for_each(

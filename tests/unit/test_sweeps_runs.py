@@ -13,7 +13,18 @@ from deepfm.data.dataset import open_dataset
 from deepfm.errors import ConfigError, LimitError, StoreError
 from deepfm.events import Metrics
 from deepfm.runs.store import Store
-from deepfm.sweeps import Axis, Spread, advance, begin, read_results, sampling, stop, to_json
+from deepfm.sweeps import (
+    Axis,
+    Spread,
+    advance,
+    begin,
+    complete,
+    missing,
+    read_results,
+    sampling,
+    stop,
+    to_json,
+)
 from deepfm.sweeps.results import explained_by_seeds
 from deepfm.sweeps.sampling import Trial, first_points, next_point
 from tests.unit.sweeps_in_store import (
@@ -276,6 +287,66 @@ def test_a_grid_needs_no_optuna(store, dataset, monkeypatch):
     begin(store, sweep_of(FACTORS, dataset=dataset))
     with pytest.raises(ConfigError, match="or use the sampler grid"):
         begin(store, sweep_of(RATES, dataset=dataset, sampler="random", trials=2))
+
+
+# --- what is missing -------------------------------------------------------------------------
+
+
+def test_what_failed_is_trained_again_and_counts_once(store, dataset):
+    group = begin(store, sweep_of(FACTORS, dataset=dataset), owner="me")
+    train_all(store, lambda run: None if run.train["seed"] == 1 else 0.7)
+    assert missing(read_results(store, group)) == 3
+    complete(store, group)
+    again = store.runs(states=("queued",))
+    assert values_of(again, "seed") == [1, 1, 1] and {run.owner for run in again} == {"me"}
+    train_all(store, lambda run: 0.8)
+    results = read_results(store, group)
+    assert missing(results) == 0
+    assert [each.auc.count for each in results.ranked] == [3, 3, 3]
+    assert (len(results.runs), len(store.group(group).runs)) == (9, 12)
+
+
+def test_what_was_interrupted_goes_on_from_its_checkpoint(store, dataset):
+    group = begin(store, sweep_of(FACTORS, dataset=dataset, seeds=(0,)))
+    run = store.claim_run("test")
+    run.folder.mkdir(parents=True)
+    (run.folder / "checkpoint.json").write_text("{}")
+    store.finish_run(run.id, "interrupted", "The worker stopped.")
+    train_all(store, lambda run: 0.7)
+    complete(store, group)
+    assert store.run(run.id).state == "queued"
+    assert len(store.runs()) == 3
+
+
+def test_a_sweep_that_was_stopped_goes_on_with_the_rest_of_its_trials(store, dataset):
+    sweep = sweep_of(RATES, dataset=dataset, sampler="tpe", trials=4, seeds=(0,))
+    group = begin(store, sweep)
+    train_all(store, lambda run: 0.7)
+    advance(store, group, 1)
+    stop(store, group)
+    assert missing(read_results(store, group)) == 3
+    complete(store, group)
+    while store.waiting() or store.open_sweeps():
+        train_all(store, lambda run: 0.7)
+        advance(store, group, 1)
+    results = read_results(store, group)
+    assert results.ended and missing(results) == 0 and len(results.ranked) == 4
+
+
+def test_a_sweep_that_has_all_it_asked_for_misses_nothing(store, dataset):
+    group = begin(store, sweep_of(FACTORS, dataset=dataset))
+    assert missing(read_results(store, group)) == 0, "it goes on"
+    train_all(store, lambda run: 0.7)
+    assert missing(read_results(store, group)) == 0
+
+
+def test_the_sweeps_that_go_on_are_found_by_an_index(store, dataset):
+    """The worker looks for them twenty times a second."""
+    from deepfm.runs.store import sweeps
+
+    with store._database.reading() as connection:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {sweeps._OPEN}").fetchall()
+    assert any("groups_open" in str(row["detail"]) for row in plan)
 
 
 # --- what is made of it ----------------------------------------------------------------------

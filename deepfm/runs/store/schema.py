@@ -88,6 +88,9 @@ MIGRATIONS: Final[Sequence[tuple[str, ...]]] = (
         "CREATE INDEX runs_by_dataset ON runs (fingerprint, number)",
         "CREATE INDEX runs_by_name ON runs (name)",
         "CREATE INDEX groups_by_name ON groups (name)",
+        # The few sweeps that more runs are to follow in, which the worker looks for all the time.
+        "CREATE INDEX groups_open ON groups (id) "
+        "WHERE kind = 'sweep' AND json_valid(spec) AND json_extract(spec, '$.open')",
         # All that a page of the list is searched, filtered and sorted by: a scan of this reads
         # a twentieth of what a scan of the runs would.
         "CREATE INDEX runs_listed ON runs (number, state, fingerprint, group_id, owner, name, "

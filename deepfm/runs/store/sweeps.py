@@ -15,8 +15,8 @@ from deepfm.errors import DataError
 from deepfm.events import Epoch, from_json
 from deepfm.runs.store.disk import refuse_when_full
 from deepfm.runs.store.queueing import RunQueue, free_name, insert_group, insert_run
-from deepfm.runs.store.reading import group_row
-from deepfm.runs.store.rows import NewRun
+from deepfm.runs.store.reading import SELECT, group_row, to_run
+from deepfm.runs.store.rows import NewRun, RunRow
 
 KIND: Final = "sweep"
 _EPOCHS: Final = '{"event": "Epoch"%'
@@ -30,8 +30,10 @@ _OPEN: Final = (
     "SELECT id AS \"group\", json_array_length(spec, '$.sweep.seeds') AS seeds, "
     f"({_RUNS} AND state IN ('queued', 'training')) AS active, "
     f"({_RUNS} AND state NOT IN ('queued', 'training')) AS ended "
-    "FROM groups WHERE kind = ? AND json_extract(spec, '$.open') ORDER BY id"
+    "FROM groups WHERE kind = 'sweep' AND json_valid(spec) AND json_extract(spec, '$.open') "
+    "ORDER BY id"
 )
+"""The tests are those of the index groups_open, so that it is used."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,13 @@ class SweepTable(RunQueue):
             self._add(connection, group_id, {**spec, "open": not last}, runs)
         return True
 
+    def complete_sweep(self, group_id: str, runs: Sequence[NewRun], *, go_on: bool) -> None:
+        """Queue runs of a sweep once more, and open it again where more are to follow."""
+        refuse_when_full(self.home, self._settings)
+        with self._database.writing() as connection:
+            spec = json.loads(group_row(connection, group_id)["spec"])
+            self._add(connection, group_id, {**spec, "open": go_on, "message": ""}, runs)
+
     def close_sweep(self, group_id: str, message: str = "") -> None:
         """Let no more runs follow; `message` says why, where it is early. Closed ones stay so."""
         with self._database.writing() as connection:
@@ -88,8 +97,18 @@ class SweepTable(RunQueue):
     def open_sweeps(self) -> list[OpenSweep]:
         """Sweeps whose runs follow one another and are not all queued yet, the oldest first."""
         with self._database.reading() as connection:
-            rows = connection.execute(_OPEN, (KIND,)).fetchall()
+            rows = connection.execute(_OPEN).fetchall()
         return [OpenSweep(**dict(row)) for row in rows]
+
+    def runs_of_sweep(self, group_id: str) -> list[RunRow]:
+        """A sweep's runs: those joined that are still there, then its own, in their order."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                f"{SELECT} WHERE runs.group_id = ? OR runs.id IN (SELECT value FROM groups, "
+                "json_each(groups.spec, '$.joined') WHERE groups.id = ?) ORDER BY runs.number",
+                (group_id, group_id),
+            ).fetchall()
+        return [to_run(row, self._runs_folder) for row in rows]
 
     def epochs(self, run_ids: Iterable[str]) -> dict[str, tuple[Epoch, ...]]:
         """The ends of epochs of each run, oldest first; what cannot be read is left out.
