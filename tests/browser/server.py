@@ -19,11 +19,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Server:
-    """A running app: its address, the folder of its state, its log."""
+    """A running app: its address, the folder of its state, its log, its process."""
 
     url: str
     home: Path
     log: Path
+    process: subprocess.Popen[bytes]
 
 
 @contextmanager
@@ -31,7 +32,7 @@ def serving(home: Path) -> Iterator[Server]:
     """The app as `start` runs it, on a free loopback port; it and its worker end with the block."""
     home.mkdir(parents=True, exist_ok=True)
     port = _free_port()
-    log = home.parent / f"{home.name}.log"
+    log = home.parent / f"{home.name}-{port}.log"
     command = [sys.executable, "-m", "streamlit", "run", "app.py"]
     command += ["--server.port", str(port), "--server.headless", "true"]
     environment = {**os.environ, "DEEPFM_HOME": str(home)}
@@ -42,7 +43,7 @@ def serving(home: Path) -> Iterator[Server]:
     try:
         url = f"http://127.0.0.1:{port}"
         _wait_until_healthy(url, process, log)
-        yield Server(url, home, log)
+        yield Server(url, home, log, process)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=20)
