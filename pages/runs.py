@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from deepfm.errors import DeepFMError
+from deepfm.errors import DeepFMError, StoreError
 from deepfm.sweeps import KIND
 from deepfm.ui import links, run_actions, run_list, state
 from deepfm.ui.copy_link import copy_link
@@ -121,12 +121,10 @@ def show_list(found: "Overview", wanted: Wanted, chosen: Sequence["RunRow"]) -> 
 
 
 def same_everywhere(lines: Sequence[Line]) -> list[str]:
-    """Columns that would say one and the same thing in every line."""
-    values = {
-        "person": {line.person for line in lines},
-        "dataset": {line.dataset for line in lines},
-    }
-    return [name for name, found in values.items() if len(found) == 1]
+    """Columns that would say one and the same thing in every line that says anything."""
+    people = {line.person for line in lines} - {""}
+    datasets = {line.dataset for line in lines}
+    return ["person"] * (len(people) < 2) + ["dataset"] * (len(datasets) < 2)
 
 
 def follow(run_id: str) -> None:
@@ -193,7 +191,12 @@ def show_several(rows: Sequence["RunRow"]) -> None:
 
 def show_group(group_id: str, chosen: Sequence["RunRow"]) -> None:
     """A group that is open: a sweep by its own view, models by their curves."""
-    group = state.store().group(group_id)
+    try:
+        group = state.store().group(group_id)
+    except StoreError:
+        show_notice("There is no such group of runs here; its runs may have been deleted.")
+        st.button("Close it", on_click=run_list.open_group, args=(group_id, False))
+        return
     if group.kind == KIND:
         watch_sweep(group_id, beside_form=False)
         return

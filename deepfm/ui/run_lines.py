@@ -166,7 +166,7 @@ def table_lines(
 
 
 def group_line(item: "Item", opened: str, ticked: int, scale: tuple[float, float]) -> Line:
-    """A group as one line, with the figures of its best run."""
+    """A group as one line, with the figures of the run that has its highest AUC."""
     group, best = item.group, item.run
     assert group is not None
     return Line(
@@ -179,10 +179,10 @@ def group_line(item: "Item", opened: str, ticked: int, scale: tuple[float, float
         state_words=run_list.group_in_words(item),
         model="Sweep" if group.kind == "sweep" else "Comparison",
         auc=format_auc(best.auc),
-        part="" if best.auc is None else "best",
+        part="" if best.auc is None else "highest",
         curve=best.curve,
         scale=scale,
-        settings=f"best: {best.name}" if best.auc is not None else "",
+        settings=f"highest: {best.name}" if best.auc is not None else "",
         dataset=best.dataset_name,
         person=best.owner_name,
         seconds="" if group.seconds is None else format_duration(group.seconds),

@@ -4,14 +4,17 @@ import shutil
 from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
-from deepfm.config import TERM_SETS
+from deepfm.config import TERM_SETS, ModelConfig, TrainConfig
 from deepfm.data.catalog import open_demo
 from deepfm.data.dataset import Dataset, open_dataset
 from deepfm.runs.store import Store
+from deepfm.sweeps import Axis, begin, source_of, sweep_of
 from deepfm.ui.run_list import PAGE_ROWS
 from tests.app import runs_in_store
-from tests.app.runs_page import column, five, open_runs, run_named, table, trained, words
+from tests.app.runs_page import PAGE, column, five, open_runs, run_named, table, trained, words
+from tests.unit.sweeps_in_store import train_all
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +139,41 @@ def test_a_group_is_one_row_that_opens(demo: Dataset, home: Path) -> None:
     assert column(opened, "kind") == ["group", *["member"] * 5, "run"]
     assert column(opened, "name")[1:6] == list(TERM_SETS)
     assert "What differs in their settings" in words(opened)
+
+
+def sweep(home: Path, demo: Dataset) -> str:
+    """A sweep over two factor sizes, trained; its group."""
+    with Store.open(home) as store:
+        asked = sweep_of(
+            (Axis("num_factors", (4, 8)),),
+            source_of(demo, [], home),
+            demo.prepare,
+            ModelConfig(),
+            TrainConfig(epochs=2),
+            seeds=2,
+        )
+        group = begin(store, asked)
+        train_all(store, lambda run: 0.7 + run.model["num_factors"] / 100 + run.train["seed"] / 1e4)
+    return group
+
+
+def test_a_sweep_is_one_row_that_opens_with_its_own_view(demo: Dataset, home: Path) -> None:
+    group = sweep(home, demo)
+    page = open_runs()
+    assert column(page, "kind") == ["group"] and column(page, "model") == ["Sweep"]
+    opened = open_runs(group=group)
+    assert column(opened, "kind") == ["group", *["member"] * 4]
+    assert "Factor size 8 wins" in words(opened)
+
+
+def test_a_link_to_a_group_that_was_deleted_says_so(demo: Dataset, home: Path) -> None:
+    trained(home, demo, "left")
+    page = AppTest.from_file(str(PAGE), default_timeout=60)
+    page.query_params["group"] = "0" * 13
+    page.run()
+    assert not page.exception
+    assert "its runs may have been deleted" in words(page)
+    assert column(page, "name") == ["left"], "the list is there all the same"
 
 
 def test_a_ticked_group_ticks_its_runs_and_an_unticked_run_only_that(
