@@ -19,9 +19,10 @@ _LAST: Final = "last_look"
 
 _HTML: Final = """
 <div class="dfm-look" role="group" aria-label="How to look at the curves">
-  <label class="dfm-look-check"><input type="checkbox" data-name="logLoss">Log loss</label>
-  <label class="dfm-look-check"><input type="checkbox" data-name="logEpochs">Log epochs</label>
-  <label class="dfm-look-range">Smoothing
+  <span>Log</span>
+  <label><input type="checkbox" data-name="logLoss" aria-label="Log loss">loss</label>
+  <label><input type="checkbox" data-name="logEpochs" aria-label="Log epochs">epochs</label>
+  <label>Smoothing
     <input type="range" min="0" step="1" aria-label="Smoothing">
     <output></output>
   </label>
@@ -32,7 +33,7 @@ _CSS: Final = """
   min-height: 2.5rem; font: 400 0.875rem/1.3 var(--st-font); color: var(--st-text-color); }
 .dfm-look label { display: inline-flex; align-items: center; gap: 0.4rem; cursor: pointer; }
 .dfm-look input { accent-color: var(--st-primary-color); margin: 0; cursor: pointer; }
-.dfm-look input[type=range] { width: 5.5rem; }
+.dfm-look input[type=range] { width: 5rem; }
 .dfm-look input:focus-visible { outline: 2px solid var(--st-primary-color); outline-offset: 3px;
   border-radius: 4px; }
 .dfm-look output { min-width: 4.4rem; font-variant-numeric: tabular-nums; opacity: 0.75; }

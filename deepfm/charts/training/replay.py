@@ -114,6 +114,7 @@ def _kept_note(position: float) -> dict[str, Any]:
         "showarrow": False,
         "xanchor": "left",
         "yanchor": "bottom",
+        "bgcolor": colour("ground", 0.8),
         "font": {"size": 11, "color": colour("text")},
     }
 
