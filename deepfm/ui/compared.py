@@ -91,8 +91,8 @@ def _stop_all(run_ids: Sequence[str]) -> None:
         state.store().request_stop(run_id)
 
 
-def compare(rows: Sequence["RunRow"], *, key: str, results: bool = True) -> None:
-    """The curves of several runs in one chart, and their `results` in one table."""
+def compare(rows: Sequence["RunRow"], *, key: str) -> None:
+    """The curves of several runs in one chart, and their results in one table."""
     read = [feed.history(row.id) for row in rows]
     runs = [
         ComparedRun(
@@ -119,8 +119,7 @@ def compare(rows: Sequence["RunRow"], *, key: str, results: bool = True) -> None
         + (f" The first {MOST_RUNS} of {len(rows)} runs." if len(rows) > MOST_RUNS else ""),
         alt=comparison_finding(runs),
     )
-    if results:
-        show_results(compared_runs_table(runs), key=f"{key}_table")
+    show_results(compared_runs_table(runs), key=f"{key}_table")
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)

@@ -26,13 +26,14 @@ def plain(text: object) -> str:
 
 def numbered_names(names: Sequence[str]) -> list[str]:
     """Names that differ: the second of the same is "name (2)"."""
-    found: list[str] = []
+    found: dict[str, None] = {}
+    numbers: dict[str, int] = {}
     for name in names:
-        copy, number = name, 2
+        copy, number = name, numbers.get(name, 2)
         while copy in found:
             copy, number = f"{name} ({number})", number + 1
-        found.append(copy)
-    return found
+        found[copy], numbers[name] = None, number
+    return list(found)
 
 
 def show_error(error: Exception | str) -> None:
