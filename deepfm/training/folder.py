@@ -1,9 +1,11 @@
 """A trained model to its run folder: everything needed to score and explain on another machine."""
 
+import contextlib
 import dataclasses
+import errno
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from deepfm.config import ModelConfig, TrainConfig
@@ -65,23 +68,38 @@ def write_run_folder(
     """Write the folder aside and rename it into place; an existing empty folder is replaced.
 
     again   the folder may hold this run's earlier end, from which it was resumed
+    OSError where that cannot be done; nothing is left aside then.
     """
     if not again:
         check_free(folder, besides=CHECKPOINT)
+    with _aside(folder) as aside:
+        config = _config(dataset, model_config, train_config, pinned, result)
+        _write_json(aside / "config.json", config)
+        _write_json(aside / RESULT, dataclasses.asdict(result))
+        _write_json(aside / "environment.json", _environment(device, train_config.seed))
+        for name in ("schema.json", "vocabulary.parquet"):
+            shutil.copyfile(dataset.folder / name, aside / name)
+        save_file(model.weights(), aside / "model.safetensors")
+        np.save(aside / "reference.npy", reference)
+        _write_scores(aside, dataset, scored)
+        lines = (to_json(event) + "\n" for event in events)
+        (aside / "metrics.jsonl").write_text("".join(lines), encoding="utf-8")
+        _put_in_place(aside, folder)
+
+
+@contextlib.contextmanager
+def _aside(folder: Path) -> Iterator[Path]:
+    """A new folder beside it, removed where it could not be filled and put in place."""
     aside = folder.with_name(folder.name + ".writing")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
-    _write_json(aside / "config.json", _config(dataset, model_config, train_config, pinned, result))
-    _write_json(aside / RESULT, dataclasses.asdict(result))
-    _write_json(aside / "environment.json", _environment(device, train_config.seed))
-    for name in ("schema.json", "vocabulary.parquet"):
-        shutil.copyfile(dataset.folder / name, aside / name)
-    save_file(model.weights(), aside / "model.safetensors")
-    np.save(aside / "reference.npy", reference)
-    _write_scores(aside, dataset, scored)
-    lines = (to_json(event) + "\n" for event in events)
-    (aside / "metrics.jsonl").write_text("".join(lines), encoding="utf-8")
-    _put_in_place(aside, folder)
+    try:
+        yield aside
+    except SafetensorError as error:
+        # So it tells of a full disk; there is nothing else that it could not write here.
+        raise OSError(errno.EIO, str(error)) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _put_in_place(aside: Path, folder: Path) -> None:
@@ -96,7 +114,6 @@ def _put_in_place(aside: Path, folder: Path) -> None:
     (folder / RESULT).unlink(missing_ok=True)
     for path in sorted(aside.iterdir(), key=lambda each: each.name == RESULT):
         path.replace(folder / path.name)
-    aside.rmdir()
 
 
 def check_free(folder: Path, besides: Sequence[str] = ()) -> None:
