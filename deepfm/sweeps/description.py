@@ -255,9 +255,11 @@ class Sweep:
         self.train_of(point, self.seeds[0])
 
     def point_name(self, point: Point) -> str:
-        """A point in words: "factor size 8, drop rate 0.2"."""
+        """A point in words: "DeepFM, factor size 8, drop rate 0.2"."""
         return ", ".join(
-            f"{axis_label(axis)} {axis.name(value)}"
+            axis.name(value)
+            if axis.setting == "terms"
+            else f"{axis_label(axis)} {axis.name(value)}"
             for axis, value in zip(self.axes, point, strict=True)
         )
 
@@ -378,9 +380,12 @@ class Sweep:
                 )
 
 
+_SHORT: Final = {"terms": "model", "shared_embedding": "embeddings"}
+
+
 def axis_label(axis: Axis) -> str:
     """The setting inside a sentence: "factor size", "MLP dims"."""
-    label = "model" if axis.setting == "terms" else axis.declared.label
+    label = _SHORT.get(axis.setting, axis.declared.label)
     return label if label[:2].isupper() else label[0].lower() + label[1:]
 
 

@@ -120,6 +120,21 @@ def test_a_point_changes_what_is_swept_and_nothing_else():
     assert sweep.point_name(point) == "factor size 16, learning rate 0.2, min count 2"
 
 
+@pytest.mark.parametrize(
+    ("axis", "names"),
+    [
+        (Axis("terms", (TERM_SETS["FM"], TERM_SETS["DeepFM"])), ["FM", "DeepFM"]),
+        (Axis("shared_embedding", (True, False)), ["embeddings shared", "embeddings separate"]),
+        (Axis("mlp_dims", ((8, 4), (4,))), ["MLP dims 8-4", "MLP dims 4"]),
+        (Axis("learning_rate", (0.0001, 1.0)), ["learning rate 0.0001", "learning rate 1"]),
+        (Axis("drop_last", (False, True)), ["drop last off", "drop last on"]),
+    ],
+)
+def test_points_are_named_as_a_person_would(axis, names):
+    sweep = sweep_of(axis)
+    assert [sweep.point_name(point) for point in sweep.grid()] == names
+
+
 SWEEPS = [
     sweep_of(FACTORS),
     sweep_of(FACTORS, RATES, sampler="tpe", trials=5, objective="log_loss", seeds=(3,)),
