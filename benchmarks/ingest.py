@@ -5,14 +5,21 @@ python -m benchmarks.ingest --rows 4000000 --plain-rows 1000000
 
 Every reading has a process of its own, takes turns with the others, and the median of the rounds
 counts. Prints a Markdown table and one JSON line.
+
+Beside ours stand the same columns read, counted and encoded by hand with pyarrow and, where it is
+installed, with polars: whole tables in memory, nothing checked, nothing written. They are here to
+choose what ours is built on.
 """
 
 import argparse
+import importlib.util
+import os
 import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +31,7 @@ from numpy.typing import NDArray
 
 from benchmarks import criteo, report
 from benchmarks.memory import MIB, AnonymousPeak, in_own_process, status
-from benchmarks.shapes import add_cache_flag
+from benchmarks.shapes import add_cache_flag, chosen_keys
 from deepfm.data.dataset import prepare
 from deepfm.data.schema import Schema
 
@@ -114,6 +121,72 @@ def read_ours(path: Path, schema: Schema | None) -> Reading:
     return measured.reading(len(dataset.parts["train"]), dataset.vocabulary.num_features)
 
 
+def read_by_hand(path: Path, encode: Callable[[Path], tuple[int, int]]) -> Reading:
+    """A library's own reader and hash table: the file to int32[N, F] in memory."""
+    with _Measuring() as measured:
+        rows, features = encode(path)
+    return measured.reading(rows, features)
+
+
+def by_pyarrow(path: Path) -> tuple[int, int]:
+    """Rows and features; the whole table in memory, columns encoded side by side."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    from pyarrow import csv
+
+    names = ["label", *(field.name for field in criteo.FIELDS)]
+    table = csv.read_csv(
+        path,
+        read_options=csv.ReadOptions(column_names=names, block_size=8 * MIB),
+        parse_options=csv.ParseOptions(delimiter="\t", quote_char=False),
+        convert_options=csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
+    )
+    labels = table["label"].cast(pa.float32()).to_numpy()
+
+    def encode(name: str) -> tuple[NDArray[np.int32], int]:
+        found = table[name].combine_chunks().dictionary_encode()
+        codes = found.indices.to_numpy()
+        kept = np.flatnonzero(np.bincount(codes, minlength=len(found.dictionary)) >= MIN_COUNT)
+        order = pc.array_sort_indices(found.dictionary.take(pa.array(kept))).to_numpy()
+        places = np.full(len(found.dictionary), len(kept), np.int32)
+        places[kept[order]] = np.arange(len(kept))
+        return places[codes], len(kept) + 1
+
+    ids = np.empty((len(labels), len(names) - 1), np.int32)
+    features = 0
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for i, (places, size) in enumerate(pool.map(encode, names[1:])):
+            ids[:, i] = places + features
+            features += size
+    return len(ids), features
+
+
+def by_polars(path: Path) -> tuple[int, int]:
+    """Rows and features; polars uses all cores by itself."""
+    import polars as pl  # type: ignore[import-not-found]
+
+    names = ["label", *(field.name for field in criteo.FIELDS)]
+    table = pl.read_csv(
+        path,
+        separator="\t",
+        has_header=False,
+        quote_char=None,
+        schema=dict.fromkeys(names, pl.String),
+        empty_string_is_null=False,
+    )
+    labels = table["label"].cast(pl.Float32).to_numpy()
+    ids = np.empty((len(labels), len(names) - 1), np.int32)
+    features = 0
+    for i, name in enumerate(names[1:]):
+        counts = table[name].value_counts()
+        kept = counts.filter(pl.col("count") >= MIN_COUNT)[name].sort()
+        places = pl.DataFrame({name: kept, "place": np.arange(len(kept), dtype=np.int32)})
+        found = table.select(name).join(places, on=name, how="left", maintain_order="left")
+        ids[:, i] = found["place"].fill_null(len(kept)).to_numpy() + features
+        features += len(kept) + 1
+    return len(ids), features
+
+
 class _Measuring:
     """Wall time and memory of the block."""
 
@@ -150,6 +223,8 @@ class Variant:
     label: str
     read: Callable[[Path], Reading]
     share: str = "all"
+    needs: str = ""
+    """A package that this project does not need; without it the variant is left out."""
 
 
 VARIANTS: Final[Mapping[str, Variant]] = {
@@ -164,17 +239,22 @@ VARIANTS: Final[Mapping[str, Variant]] = {
     "ours_quarter": Variant(
         "ours, a quarter of the rows", partial(read_ours, schema=None), "quarter"
     ),
+    "pyarrow": Variant("pyarrow by hand", partial(read_by_hand, encode=by_pyarrow)),
+    "polars": Variant("polars by hand", partial(read_by_hand, encode=by_polars), needs="polars"),
 }
 RATIOS: Final = (
     ("ours ÷ plain loader", "ours", "plain"),
     ("ours, every column categorical ÷ plain loader", "ours_categorical", "plain"),
     ("ours ÷ plain loader, dicts only", "ours", "plain_dicts"),
+    ("ours ÷ polars by hand", "ours", "polars"),
+    ("pyarrow by hand ÷ polars by hand", "pyarrow", "polars"),
 )
 
 
-def measure(files: Mapping[str, Path], rounds: int, only: str) -> dict[str, list[Reading]]:
+def measure(
+    files: Mapping[str, Path], rounds: int, chosen: Sequence[str]
+) -> dict[str, list[Reading]]:
     """Each variant once a round, in a process of its own."""
-    chosen = only.split(",") if only else list(VARIANTS)
     found: dict[str, list[Reading]] = {key: [] for key in chosen}
     for number in range(rounds):
         for key in chosen:
@@ -182,6 +262,14 @@ def measure(files: Mapping[str, Path], rounds: int, only: str) -> dict[str, list
             found[key].append(in_own_process(variant.read, files[variant.share]))
         print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
     return found
+
+
+def is_there(variant: Variant) -> bool:
+    """Whether what it needs is installed; says so where it is not."""
+    if variant.needs and importlib.util.find_spec(variant.needs) is None:
+        print(f"{variant.needs} is not installed: {variant.label} is left out", file=sys.stderr)
+        return False
+    return True
 
 
 def rate_of(readings: list[Reading]) -> float:
@@ -237,10 +325,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one round of 100,000 rows")
     add_cache_flag(parser)
     given = parser.parse_args()
+    chosen = [key for key in chosen_keys(given.only, VARIANTS) if is_there(VARIANTS[key])]
     rows, rounds = (100_000, 1) if given.quick else (given.rows, given.rounds)
     sizes = {"all": rows, "quarter": rows // 4, "plain": given.plain_rows or rows}
     files = {share: text_file(given.cache, size) for share, size in sizes.items()}
-    found = measure(files, rounds, given.only)
+    found = measure(files, rounds, chosen)
     quotients = ratios(found)
     print(report.title(f"Ingest of {COLUMNS} columns, min_count {MIN_COUNT}", report.machine()))
     print(f"\n{table(found)}\n")

@@ -5,6 +5,7 @@ Made once and opened afterwards; the folders' names say what is in them.
 
 import argparse
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -25,9 +26,25 @@ def add_cache_flag(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def seed_shape(cache: Path, rows: int = SEED_ROWS, *, test_rows: int = 0) -> Dataset:
-    """34 fields as D2L's ctr set has them, min_count 4, nothing held out of the train rows."""
-    folder = cache / f"seed-{rows}-{test_rows}"
+def chosen_keys(only: str, known: Iterable[str]) -> list[str]:
+    """--only KEY,KEY as a list, all keys without it; ends the program where one is not known."""
+    keys = list(known)
+    chosen = [key.strip() for key in only.split(",") if key.strip()] or keys
+    for key in chosen:
+        if key not in keys:
+            raise SystemExit(f"--only: {key!r} is none of {', '.join(keys)}.")
+    return chosen
+
+
+def seed_shape(
+    cache: Path, rows: int = SEED_ROWS, *, test_rows: int = 0, validation: float = 0.0
+) -> Dataset:
+    """34 fields as D2L's ctr set has them, min_count 4.
+
+    validation   fraction of the rows that is held out of the train part
+    """
+    held_out = f"-{validation:g}" if validation else ""
+    folder = cache / f"seed-{rows}-{test_rows}{held_out}"
     if folder.exists():
         return open_dataset(folder)
     cache.mkdir(parents=True, exist_ok=True)
@@ -40,13 +57,21 @@ def seed_shape(cache: Path, rows: int = SEED_ROWS, *, test_rows: int = 0) -> Dat
             out=folder,
             name=f"Seed's shape, {rows:,} rows",
             min_count=4,
-            validation=0.0,
+            validation=validation,
         )
 
 
 def criteo_shape(
-    cache: Path, rows: int, *, test_rows: int = 0, log_rows: int = criteo.FULL_ROWS
+    cache: Path,
+    rows: int,
+    *,
+    test_rows: int = 0,
+    validation_rows: int = 0,
+    log_rows: int = criteo.FULL_ROWS,
 ) -> Dataset:
     """39 fields; the features of a log of `log_rows` rows: about a million at full size."""
-    folder = cache / f"criteo-{criteo.VERSION}-{rows}-{test_rows}-{log_rows}"
-    return criteo.write_encoded(folder, rows, test_rows=test_rows, log_rows=log_rows)
+    held_out = f"-{validation_rows}" if validation_rows else ""
+    folder = cache / f"criteo-{criteo.VERSION}-{rows}-{test_rows}-{log_rows}{held_out}"
+    return criteo.write_encoded(
+        folder, rows, test_rows=test_rows, validation_rows=validation_rows, log_rows=log_rows
+    )

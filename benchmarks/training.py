@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from benchmarks import floors, plain, report
-from benchmarks.shapes import SEED_ROWS, add_cache_flag, criteo_shape, seed_shape
+from benchmarks.shapes import SEED_ROWS, add_cache_flag, chosen_keys, criteo_shape, seed_shape
 from deepfm.config import PRESETS, ModelConfig, TrainConfig
 from deepfm.data.dataset import Dataset
 from deepfm.errors import LimitError
@@ -311,11 +311,8 @@ def scenarios(given: argparse.Namespace, device: torch.device) -> Iterator[Scena
 
 def chosen_variants(only: str, shape: str) -> dict[str, Variant]:
     """The variants asked for by key (all without any) that are for this shape."""
-    wanted = only.split(",") if only else list(VARIANTS)
-    unknown = [key for key in wanted if key not in VARIANTS]
-    if unknown:
-        raise SystemExit(f"--only: {unknown[0]!r} is none of {', '.join(VARIANTS)}.")
     large = shape.startswith("Criteo")
+    wanted = chosen_keys(only, VARIANTS)
     return {key: VARIANTS[key] for key in wanted if large or not VARIANTS[key].large}
 
 

@@ -49,15 +49,16 @@ def write_encoded(
     rows: int,
     *,
     test_rows: int = 0,
+    validation_rows: int = 0,
     seed: int = 0,
     log_rows: int = FULL_ROWS,
     threads: int | None = None,
 ) -> Dataset:
     """Write a dataset folder, block by block in bounded memory, and open it.
 
-    rows, test_rows   of the parts train and test; no test part with 0
-    log_rows          the features are those of a log of so many rows: 45.8 million gives about a
-                      million of them, fewer give a smaller table
+    rows, test_rows, validation_rows   of the three parts; no part with 0
+    log_rows   the features are those of a log of so many rows: 45.8 million gives about a million
+               of them, fewer give a smaller table
     The folder is written aside and renamed into place; one that is there already is opened.
     """
     if folder.exists():
@@ -68,10 +69,11 @@ def write_encoded(
         aside.mkdir()
         encoder = Encoder(seed, log_rows)
         clicks = {"train": encoder.write_train(aside, rows, threads or os.cpu_count() or 1)}
-        if test_rows:
-            clicks["test"] = encoder.write_test(aside, test_rows)
+        sizes = {"train": rows, "validation": validation_rows, "test": test_rows}
+        for part in ("validation", "test"):
+            if sizes[part]:
+                clicks[part] = encoder.write_held_out(aside, part, sizes[part])
         encoder.vocabulary().save(aside)
-        sizes = {"train": rows, "test": test_rows}
         parts = {part: PartSummary(sizes[part], clicks[part]) for part in clicks}
         _write_about(aside, parts, [seed, log_rows])
         aside.rename(folder)
@@ -144,15 +146,15 @@ class Encoder:
             self._counts += counts
             self._clicks += clicks
 
-    def write_test(self, folder: Path, rows: int) -> int:
-        """Write ids, labels, truth and raw rows of the test part; returns its clicks."""
-        ids = open_memmap(folder / "test_ids.npy", "w+", np.int32, (rows, len(FIELDS)))
-        labels = open_memmap(folder / "test_labels.npy", "w+", np.float32, (rows,))
-        truth = open_memmap(folder / "test_truth.npy", "w+", np.float32, (rows,))
+    def write_held_out(self, folder: Path, part: str, rows: int) -> int:
+        """Write ids, labels, truth and raw rows of test or validation; returns its clicks."""
+        ids = open_memmap(folder / f"{part}_ids.npy", "w+", np.int32, (rows, len(FIELDS)))
+        labels = open_memmap(folder / f"{part}_labels.npy", "w+", np.float32, (rows,))
+        truth = open_memmap(folder / f"{part}_truth.npy", "w+", np.float32, (rows,))
         schema = pa.schema([*((name, pa.string()) for name in SCHEMA.names), (ROW, pa.int64())])
         start = clicks = 0
-        with pq.ParquetWriter(folder / "test_rows.parquet", schema, compression="zstd") as raw:
-            for block in blocks(rows, part="test", seed=self._seed):
+        with pq.ParquetWriter(folder / f"{part}_rows.parquet", schema, compression="zstd") as raw:
+            for block in blocks(rows, part=part, seed=self._seed):
                 here = slice(start, start + len(block))
                 ids[here], labels[here] = self.encode(block), block.labels
                 truth[here] = block.truth

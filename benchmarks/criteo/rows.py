@@ -26,7 +26,8 @@ _STEEPNESS: Final = 6
 """k of the law: the share of rank r falls as r^(−1 − 1/k). With 6 a million features are kept."""
 _EFFECTS: Final = 4_096
 """Different effects of a field; value number r has effect number r modulo this."""
-_PARTS: Final = ("train", "test", "edges")
+_STREAMS: Final = {"train": 0, "test": 1, "edges": 2, "effects": 3, "validation": 4}
+"""Random numbers of their own for each part, and for the truth."""
 _BASE: Final = -1.5
 _EFFECT_SPREAD: Final = 0.13
 _TRAIT_SPREAD: Final = 0.75
@@ -144,7 +145,7 @@ class Block:
 
 def draw_block(number: int, *, part: str = "train", seed: int = 0) -> Block:
     """Block number 0, 1, … of a part: BLOCK_ROWS rows, a pure function of its arguments."""
-    rng = np.random.default_rng([VERSION, seed, _PARTS.index(part), number])
+    rng = np.random.default_rng([VERSION, seed, _STREAMS[part], number])
     ranks = np.stack([field.draw(rng, BLOCK_ROWS) for field in FIELDS])
     truth = sigmoid(_logit(ranks, seed)).astype(np.float32)
     labels = (rng.random(BLOCK_ROWS, dtype=np.float32) < truth).astype(np.uint8)
@@ -177,7 +178,7 @@ def _logit(ranks: NDArray[np.int32], seed: int) -> NDArray[np.float32]:
 @cache
 def _effects(seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Effect of each value alone, and what it brings to a pair: float32[39, _EFFECTS] each."""
-    rng = np.random.default_rng([VERSION, seed, len(_PARTS)])
+    rng = np.random.default_rng([VERSION, seed, _STREAMS["effects"]])
     shape = (2, len(FIELDS), _EFFECTS)
     single, pair = rng.standard_normal(shape, dtype=np.float32)
     return _EFFECT_SPREAD * single, _TRAIT_SPREAD * pair

@@ -4,8 +4,8 @@ A toolkit's script runs in an interpreter of its own, which has numpy and torch 
 project; it imports this file as its neighbour. So nothing here imports the project.
 
 data/train_ids.npy      int32[N, F], indices that start from 0 in every field
-data/train_labels.npy   float32[N]; test_ids.npy and test_labels.npy likewise
-data/train.npz          the same by column (f0, f1, … and label), for who reads that
+data/train_labels.npy   float32[N]; validation_… and test_… likewise
+data/train.npz …        the same by column (f0, f1, … and label), for who reads that
 data/fields.json        how many indices each field has
 """
 
@@ -40,6 +40,7 @@ class Job:
     drop_rate: float
     learning_rate: float
     optimizer: str
+    seed: int
 
     @classmethod
     def read(cls) -> "Job":
@@ -52,7 +53,7 @@ class Job:
         path.write_text(json.dumps(asdict(self)), "utf-8")
 
     def load(self, part: str) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """ids int32[N, F] and labels float32[N] of train or test."""
+        """ids int32[N, F] and labels float32[N] of train, validation or test."""
         folder = Path(self.data)
         return np.load(folder / f"{part}_ids.npy"), np.load(folder / f"{part}_labels.npy")
 
@@ -76,8 +77,8 @@ class Job:
 class Result:
     """What a training took.
 
-    examples_per_second   rows of all epochs over the time from the call of the toolkit's fit to
-                          its last step
+    examples_per_second   training rows of all epochs over the time from the call of the toolkit's
+                          fit to its last step, so with a look at the validation rows each epoch
     first_step_seconds    from the start of the interpreter to the end of the first step
     peak_bytes            most resident memory of the process, mapped files among it
     """

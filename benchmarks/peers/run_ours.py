@@ -36,7 +36,8 @@ def main() -> None:
     job = Job.read()
     torch.set_num_threads(job.threads)
     dataset = open_dataset(job.dataset)
-    # As the others here: the test rows are scored once, after the training.
+    # As the others here: the validation rows choose the epoch, and the test rows are scored once,
+    # after the training.
     test = dataset.parts.pop("test")
     clock = EventClock()
     model = ModelConfig(num_factors=job.num_factors, mlp_dims=job.mlp_dims, drop_rate=job.drop_rate)
@@ -45,6 +46,7 @@ def main() -> None:
         batch_size=job.batch_size,
         learning_rate=job.learning_rate,
         optimizer=job.optimizer,
+        seed=job.seed,
         device="cpu",
     )
     run = train(dataset, model, config, out=Path(job.out) / "run", on_event=clock)

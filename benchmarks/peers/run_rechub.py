@@ -12,6 +12,7 @@ def main() -> None:
     """Train, predict the test rows, write the result."""
     job = Job.read()
     torch.set_num_threads(job.threads)
+    torch.manual_seed(job.seed)
     clock = StepClock(job)
     features = [
         SparseFeature(name, vocab_size=size, embed_dim=job.num_factors)
@@ -19,13 +20,12 @@ def main() -> None:
     ]
     mlp = {"dims": list(job.mlp_dims), "dropout": job.drop_rate, "activation": "relu"}
     model = DeepFM(deep_features=features, fm_features=features, mlp_params=mlp)
-    test, test_labels = job.columns("test"), job.load("test")[1]
     generator = DataGenerator(job.columns("train"), job.load("train")[1])
-    train_loader, _, test_loader = generator.generate_dataloader(
-        x_val=test,
-        y_val=test_labels,
-        x_test=test,
-        y_test=test_labels,
+    train_loader, validation_loader, test_loader = generator.generate_dataloader(
+        x_val=job.columns("validation"),
+        y_val=job.load("validation")[1],
+        x_test=job.columns("test"),
+        y_test=job.load("test")[1],
         batch_size=job.batch_size,
         num_workers=0,
     )
@@ -33,12 +33,14 @@ def main() -> None:
         model,
         optimizer_params={"lr": job.learning_rate, "weight_decay": 0.0},
         n_epoch=job.epochs,
+        earlystop_patience=job.epochs + 1,
         device="cpu",
         model_path=job.out,
     )
     clock.begin()
-    trainer.fit(train_loader)
+    trainer.fit(train_loader, validation_loader)
     result = clock.result()
+    model.load_state_dict(trainer.early_stopper.best_weights)
     write_result(job, result, trainer.predict(model, test_loader))
 
 

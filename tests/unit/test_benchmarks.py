@@ -3,6 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -26,7 +27,9 @@ ROWS, TEST_ROWS, LOG_ROWS = 3_000, 500, 200_000
 @pytest.fixture(scope="module")
 def encoded(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     folder = tmp_path_factory.mktemp("criteo") / "dataset"
-    return criteo.write_encoded(folder, ROWS, test_rows=TEST_ROWS, log_rows=LOG_ROWS)
+    return criteo.write_encoded(
+        folder, ROWS, test_rows=TEST_ROWS, validation_rows=TEST_ROWS, log_rows=LOG_ROWS
+    )
 
 
 def test_generator_has_criteos_columns(encoded: Dataset) -> None:
@@ -260,7 +263,7 @@ def test_plain_loader_encodes_as_prepare_does(tmp_path: Path) -> None:
 
 def test_readings_tell_rows_features_and_memory(tmp_path: Path) -> None:
     files = dict.fromkeys(("all", "quarter", "plain"), ingest.text_file(tmp_path, 200))
-    found = ingest.measure(files, 1, "plain,ours_categorical")
+    found = ingest.measure(files, 1, ["plain", "ours_categorical"])
     plain_reading, ours = (readings[0] for readings in found.values())
     assert plain_reading.rows == ours.rows == 200
     assert plain_reading.features == ours.features
@@ -293,7 +296,7 @@ def test_toolkits_get_the_rows_by_field_and_by_column(encoded: Dataset, tmp_path
 
 
 def _job(data: Path) -> Job:
-    return Job(str(data), "", "", 0.0, 1, 1, 100, 10, (4,), 0.0, 0.01, "adam")
+    return Job(str(data), "", "", 0.0, 1, 1, 100, 10, (4,), 0.0, 0.01, "adam", 0)
 
 
 def test_ours_is_compared_in_a_process_of_its_own(encoded: Dataset, tmp_path: Path) -> None:
@@ -317,6 +320,34 @@ def test_a_toolkit_without_results_has_its_reason_in_the_table() -> None:
     assert peers.ratios({"rechub": peers.Outcome(), "ours": peers.Outcome()}) == {
         "ours, adam ÷ the fastest toolkit": None
     }
+
+
+@pytest.mark.parametrize("program", [ingest, peers, training])
+def test_a_key_that_is_not_known_is_told_in_one_line(
+    program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ["program", "--only", "ours,mine", "--quick", "--cache", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", given)
+    with pytest.raises(SystemExit, match=r"--only: 'mine' is none of .*ours"):
+        program.main()
+
+
+def test_readers_by_hand_find_the_features_that_prepare_finds(tmp_path: Path) -> None:
+    path = ingest.text_file(tmp_path, 1_000)
+    ours = ingest.read_ours(path, ingest.all_categorical())
+    variants = [ingest.VARIANTS["pyarrow"], ingest.VARIANTS["polars"]]
+    for variant in filter(ingest.is_there, variants):
+        found = variant.read(path)
+        assert (found.rows, found.features) == (ours.rows, ours.features), variant.label
+
+
+def test_validation_rows_are_no_test_rows(encoded: Dataset) -> None:
+    parts = encoded.parts
+    assert len(parts["validation"]) == len(parts["test"]) == TEST_ROWS
+    assert (parts["validation"].ids != parts["test"].ids).any()
+    first = parts["validation"].rows(0, 1)
+    ids = [encoded.vocabulary.encode_column(f.name, first[f.name])[0] for f in encoded.fields]
+    assert (np.array(ids) == parts["validation"].ids[0]).all()
 
 
 def test_pip_that_fails_gives_its_last_line() -> None:
