@@ -248,10 +248,10 @@ def _weights(folder: Path) -> bytes:
 
 
 def draw_kills(number: int, draw: random.Random) -> list[tuple[Moment, Victim]]:
-    """So many pairs in random order, every moment and every victim about equally often."""
-    pairs = [(moment, victim) for victim in VICTIMS for moment in MOMENTS]
-    rounds = [random.Random(draw.random()).sample(pairs, len(pairs)) for _ in range(number)]
-    return [pair for pairs in rounds for pair in pairs][:number]
+    """So many pairs: of every seven each moment once, of every three each victim, at random."""
+    moments = [moment for _ in range(number) for moment in draw.sample(MOMENTS, len(MOMENTS))]
+    victims = [victim for _ in range(number) for victim in draw.sample(VICTIMS, len(VICTIMS))]
+    return list(zip(moments[:number], victims[:number], strict=True))
 
 
 def kill_many(

@@ -1,7 +1,9 @@
-"""A training under a limit that its run's name asks for, in a real worker's child."""
+"""Faults made to order: a training under a limit that its run's name asks for, and a trap."""
 
+import pickle
 import re
 import resource
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,3 +27,15 @@ def _data_bytes() -> int:
     found = re.search(r"VmData:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert found
     return int(found[1]) * 1024
+
+
+def as_trap(path: Path) -> Path:
+    """Put a pickle in the place of a file; the file that it would make when it is loaded."""
+    mark = path.with_name("the pickle was loaded")
+
+    class Trap:
+        def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+            return Path.touch, (mark,)
+
+    path.write_bytes(pickle.dumps(Trap()))
+    return mark

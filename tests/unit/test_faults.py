@@ -20,14 +20,19 @@ import pytest
 
 from benchmarks.lab import Lab, lab, small_dataset, until
 from deepfm.data.dataset import Dataset
-from deepfm.events import Event, Failed, Finished, Notice, from_json
+from deepfm.events import Event, Finished, Notice, from_json
 from deepfm.runs.store import RunRow, Store
 from deepfm.trained import open_run
+from deepfm.training.checkpoint import has_checkpoint
+from tests.unit.fault_kinds import as_trap
 
 ENDLESS = {"epochs": 10_000}
-LARGE = {"epochs": 1, "batch_size": 2_048, "model": {"mlp_dims": [4_000, 4_000]}}
-"""16 million weights: 64 MB in a file and, several times over, in memory."""
-MB = 1_000_000
+ROOM = 6_000_000
+"""Bytes: more than any file of the store here, less than the weights of LARGE."""
+LARGE = {**ENDLESS, "batch_size": 64, "model": {"mlp_dims": [1_500, 1_500]}}
+"""2.3 million weights, 9 MB in a file."""
+HUGE = {"model": {"mlp_dims": [4_000, 4_000]}}
+"""16 million weights, 64 MB before the first step."""
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits and /proc of Linux")
 
@@ -38,13 +43,22 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory, dataset: Dataset) -> Iterator[Lab]:
+def one_lab(tmp_path_factory: pytest.TempPathFactory, dataset: Dataset) -> Iterator[Lab]:
     """One home and one worker, which no test kills."""
     with lab(tmp_path_factory.mktemp("home"), dataset, "tests.unit.fault_kinds:train") as opened:
         worker = opened.worker.pid
         yield opened
         assert_trains(opened)
         assert opened.worker.poll() is None and opened.worker.pid == worker
+
+
+@pytest.fixture
+def shared(one_lab: Lab) -> Iterator[Lab]:
+    """That home; a run that a failed test leaves is none of the next one's."""
+    yield one_lab
+    for run in one_lab.store.runs(states=("queued", "training")):
+        one_lab.store.request_stop(run.id)
+        one_lab.ended(run.id)
 
 
 def assert_trains(lab: Lab) -> None:
@@ -113,14 +127,15 @@ def still(store: Store, run_id: str, seconds: float = 0.5) -> None:
         (signal.SIGSEGV, "crashed (signal 11, segmentation fault)"),
     ],
 )
-def test_a_child_that_dies_in_mid_epoch_fails_its_run_alone(
+def test_a_child_that_dies_in_mid_epoch_interrupts_its_run_alone_with_the_cause(
     shared: Lab, number: signal.Signals, words: str
 ) -> None:
     run_id = shared.queue("Dies", **ENDLESS)
-    os.kill(in_training(shared, run_id), number)
+    child = in_training(shared, run_id)
+    until((shared.store.run_folder(run_id) / "checkpoint.json").exists, "a checkpoint")
+    os.kill(child, number)
     row = shared.ended(run_id)
-    assert row.state == "failed" and words in row.message
-    assert events_of(shared.store, run_id)[-1] == Failed(row.message)
+    assert row.state == "interrupted" and words in row.message
 
 
 def test_a_crash_leaves_where_it_was_in_the_log(shared: Lab) -> None:
@@ -132,7 +147,7 @@ def test_a_crash_leaves_where_it_was_in_the_log(shared: Lab) -> None:
 
 
 def test_a_training_that_asks_for_more_memory_than_there_is_fails_in_words(shared: Lab) -> None:
-    row = shared.ended(shared.queue("Large, with 40 MB of memory", **LARGE))
+    row = shared.ended(shared.queue("Large, with 40 MB of memory", **HUGE))
     assert row.state == "failed"
     assert "ran out of memory. Lower the batch size" in row.message
 
@@ -151,8 +166,8 @@ def test_a_full_disk_while_the_store_is_written_loses_no_event(shared: Lab) -> N
 def test_a_full_disk_while_a_checkpoint_is_written_is_told_and_training_goes_on(
     shared: Lab,
 ) -> None:
-    run_id = shared.queue("No room for a checkpoint", **{**LARGE, "epochs": 10_000})
-    with no_space(in_training(shared, run_id), 30 * MB):
+    run_id = shared.queue("No room for a checkpoint", **LARGE)
+    with no_space(in_training(shared, run_id), ROOM):
         until(lambda: notices(shared.store, run_id), "the notice of a checkpoint that failed")
         (notice,) = notices(shared.store, run_id)
         assert "could not be written" in notice and "Free some space" in notice
@@ -167,15 +182,17 @@ def notices(store: Store, run_id: str) -> list[str]:
     return [e.text for e in found if isinstance(e, Notice) and e.kind == "checkpoint"]
 
 
-def test_a_full_disk_while_the_run_folder_is_written_fails_in_words(shared: Lab) -> None:
-    run_id = shared.queue("No room for its folder", **{**LARGE, "epochs": 10_000})
+def test_a_full_disk_while_the_run_folder_is_written_is_told_in_words(shared: Lab) -> None:
+    run_id = shared.queue("No room for its folder", **LARGE)
     child = in_training(shared, run_id)
-    with no_space(child, 30 * MB):
+    with no_space(child, ROOM):
         shared.store.request_stop(run_id)
         row = shared.ended(run_id)
-    assert row.state == "failed" and "Free some space" in row.message
+    resumable = has_checkpoint(row.folder)
+    assert row.state == ("interrupted" if resumable else "failed")
+    assert "Free some space" in row.message
     assert not (row.folder / "config.json").exists()
-    assert not list(row.folder.parent.glob(f"{run_id}.writing"))
+    assert not list(row.folder.parent.glob(f"{run_id}.*"))
 
 
 def test_a_worker_that_cannot_write_the_store_claims_what_waits_once_it_can(shared: Lab) -> None:
@@ -262,6 +279,20 @@ def test_a_run_folder_deleted_by_hand_while_it_trains_is_made_anew(shared: Lab) 
     shutil.rmtree(folder, ignore_errors=True)
     shutil.rmtree(folder.parent, ignore_errors=True)
     assert_whole(shared.store, shared.ended(run_id))
+
+
+def test_a_checkpoint_that_is_a_pickle_is_refused_and_not_loaded(shared: Lab) -> None:
+    run_id = shared.queue("Its checkpoint is a trap", epochs=400)
+    in_training(shared, run_id)
+    folder = shared.store.run_folder(run_id)
+    until((folder / "checkpoint.json").exists, "a checkpoint")
+    shared.store.request_stop(run_id)
+    assert shared.ended(run_id).state == "stopped"
+    mark = as_trap(folder / "checkpoint.safetensors")
+    shared.store.resume_run(run_id)
+    row = shared.ended(run_id)
+    assert row.state == "failed" and "damaged or foreign" in row.message
+    assert not mark.exists()
 
 
 # --- stopping ---------------------------------------------------------------------------------

@@ -1,10 +1,9 @@
 """Pages after a fault: each opens, without an exception, and says in words what is wrong."""
 
 import contextlib
-import pickle
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from deepfm.errors import RunError
 from deepfm.runs.store import RunRow, Store
 from deepfm.trained import open_run
 from deepfm.training.loop import train
+from tests.unit.fault_kinds import as_trap
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(path.stem for path in (ROOT / "pages").glob("*.py"))
@@ -89,18 +89,6 @@ def sql(home: Path, statement: str, *values: object) -> None:
     """Damage the store, as no program of ours would."""
     with contextlib.closing(sqlite3.connect(home / "lab.sqlite")) as connection, connection:
         connection.execute(statement, values)
-
-
-def as_trap(path: Path) -> Path:
-    """Put a pickle in the place of a file; the file that it would make when it is loaded."""
-    mark = path.with_name("the pickle was loaded")
-
-    class Trap:
-        def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
-            return Path.touch, (mark,)
-
-    path.write_bytes(pickle.dumps(Trap()))
-    return mark
 
 
 def test_a_run_whose_folder_was_deleted_by_hand(home: Path) -> None:
