@@ -1,6 +1,7 @@
 """Several values for some settings to runs that are queued as one, and to what they showed.
 
-    description.py   Sweep and Axis: what is asked for, its JSON, its checks in words
+    axes.py          one swept setting: values or a range, as typed, as JSON and in words
+    description.py   the sweep: what is asked for, its JSON, its checks in words
     studies.py       ready-made ones, as in section 3.3 of the DeepFM paper
     sources.py       where a dataset came from, and the same rows prepared otherwise
     sampling.py      trials so far to the next one, by optuna's samplers
@@ -12,20 +13,16 @@
 Importing this loads neither torch nor streamlit nor optuna.
 """
 
-from deepfm.sweeps.command import axes_of, follow, sweep_name, sweep_of
-from deepfm.sweeps.description import (
-    MOST_RUNS,
-    OBJECTIVES,
-    SAMPLERS,
+from deepfm.sweeps.axes import (
     Axis,
-    Point,
-    Sweep,
     axis_label,
     format_axis,
     parse_axis,
     swept_setting,
     swept_settings,
 )
+from deepfm.sweeps.command import axes_of, follow, sweep_name, sweep_of
+from deepfm.sweeps.description import MOST_RUNS, OBJECTIVES, SAMPLERS, Point, Sweep
 from deepfm.sweeps.record import KIND, Place, Record
 from deepfm.sweeps.results import (
     Configuration,

@@ -8,7 +8,8 @@ from deepfm.config import ModelConfig, PrepareConfig, TrainConfig
 from deepfm.errors import ConfigError, RunError
 from deepfm.events import Event, Notice, Progress
 from deepfm.formats import format_auc
-from deepfm.sweeps.description import Axis, Objective, Sampler, Sweep, axis_label, parse_axis
+from deepfm.sweeps.axes import Axis, axis_label, parse_axis
+from deepfm.sweeps.description import Objective, Sampler, Sweep
 from deepfm.sweeps.results import Results, SeedRun, read_results
 from deepfm.sweeps.sources import DataSource
 from deepfm.sweeps.studies import STUDIES

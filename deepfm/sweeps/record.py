@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from deepfm.config import PrepareConfig
 from deepfm.errors import ConfigError
-from deepfm.sweeps.description import Point, Sweep, swept_setting
+from deepfm.sweeps.axes import swept_setting
+from deepfm.sweeps.description import Point, Sweep
 
 if TYPE_CHECKING:
     from deepfm.runs.store import RunRow

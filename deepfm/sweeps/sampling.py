@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from deepfm.errors import ConfigError
-from deepfm.sweeps.description import Axis, Point, Sweep
+from deepfm.sweeps.axes import Axis
+from deepfm.sweeps.description import Point, Sweep
 
 if TYPE_CHECKING:
     from types import ModuleType

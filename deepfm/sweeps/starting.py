@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from deepfm.config import PrepareConfig, Settings, parameter_count
 from deepfm.errors import ConfigError, DeepFMError, LimitError, StoreBusy, StoreError
-from deepfm.sweeps.description import PREPARED, Point, Sweep
+from deepfm.sweeps.axes import PREPARED
+from deepfm.sweeps.description import Point, Sweep
 from deepfm.sweeps.record import KIND, Place, Record
 from deepfm.sweeps.results import Configuration, Results, read_results
 from deepfm.sweeps.sampling import Trial, first_points, next_point

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from deepfm.config import TERM_SETS, ModelConfig
-from deepfm.sweeps.description import Axis
+from deepfm.sweeps.axes import Axis
 
 
 @dataclass(frozen=True)
