@@ -147,14 +147,14 @@ class Observer:
         return evaluation.metrics_of(labels, terms.logit), self.branch_aucs(labels, terms)
 
     def branch_aucs(
-        self, labels: NDArray[np.float32], terms: Terms, *, last: bool = False
+        self, labels: NDArray[np.float32], terms: Terms, *, always: bool = False
     ) -> BranchAucs | None:
         """AUC of each branch alone over N scored rows; None too soon after those before.
 
-        last   these rows are the run's last ones: never left out
+        always   at the first epoch's end and the last one's: never left out
         """
         now = time.perf_counter()
-        if now - self._last_branches < BRANCH_SECONDS and not last:
+        if now - self._last_branches < BRANCH_SECONDS and not always:
             return None
         self._last_branches = now
         return evaluation.branch_aucs(labels, terms, self._model.config.terms)

@@ -232,7 +232,7 @@ class Session:
                 best=best,
                 moments=moments,
                 pinned=pinned,
-                branches=self._branch_aucs(terms, last=self._is_last(epoch, best)),
+                branches=self._branch_aucs(terms, always=epoch == 1 or self._is_last(epoch, best)),
             )
         )
         self.report(self.epochs[-1])
@@ -253,12 +253,13 @@ class Session:
             return None
         return evaluation.metrics_of(self.dataset.parts[part].labels, terms[part].logit)
 
-    def _branch_aucs(self, terms: Mapping[str, Terms], *, last: bool) -> BranchAucs | None:
+    def _branch_aucs(self, terms: Mapping[str, Terms], *, always: bool) -> BranchAucs | None:
         """Of the validation rows, else of the test rows."""
         part = next(iter(terms), None)
         if part is None:
             return None
-        return self.observer.branch_aucs(self.dataset.parts[part].labels, terms[part], last=last)
+        labels = self.dataset.parts[part].labels
+        return self.observer.branch_aucs(labels, terms[part], always=always)
 
     def _is_best(self, validation: Metrics | None) -> bool:
         """Strictly better than every epoch before, by the monitored metric."""

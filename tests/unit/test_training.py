@@ -407,7 +407,14 @@ def test_the_last_epoch_tells_how_each_branch_ranks_alone(name, dataset, tmp_pat
         assert known == (pytest.approx((pairs.mean() + 1) / 2, abs=1e-3) if there else None)
 
 
-def test_branches_are_ranked_at_most_five_times_a_second_but_for_the_last_time(
+def test_the_first_and_the_last_epoch_rank_the_branches_however_short_they_are(dataset, tmp_path):
+    recorder = Recorder()
+    train(dataset, SMALL, TrainConfig(epochs=6), out=tmp_path / "run", on_event=recorder)
+    ranked = [epoch.epoch for epoch in recorder.of(Epoch) if epoch.branches is not None]
+    assert ranked[0] == 1 and ranked[-1] == 6
+
+
+def test_branches_are_ranked_at_most_five_times_a_second_but_for_first_and_last(
     dataset, monkeypatch
 ):
     now = 100.0
@@ -425,7 +432,7 @@ def test_branches_are_ranked_at_most_five_times_a_second_but_for_the_last_time(
     assert 4 <= sum(taken) <= 5 and taken[0]
     assert observer.branch_aucs(labels, terms) is not None
     assert observer.branch_aucs(labels, terms) is None
-    assert observer.branch_aucs(labels, terms, last=True) == BranchAucs(1.0, 1.0)
+    assert observer.branch_aucs(labels, terms, always=True) == BranchAucs(1.0, 1.0)
 
 
 def test_without_validation_the_branches_are_those_of_the_test_rows(tmp_path):

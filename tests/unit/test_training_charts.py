@@ -567,6 +567,23 @@ def test_an_epoch_that_was_not_ranked_leaves_the_line_as_it_is() -> None:
     assert list(ranking_table(history_of(events))["epoch"]) == [1, 3, 4]
 
 
+def test_in_a_long_epoch_the_branches_are_ranked_on_the_sample() -> None:
+    looks = [
+        dataclasses.replace(
+            point(0.1 * n, validation=metrics(0.5, 0.7)), branches=BranchAucs(0.6, 0.65)
+        )
+        for n in range(1, 9)
+    ]
+    history = history_of([started(1), *looks])
+    figure = ranking_figure(history)
+    sampled = {trace.name: len(trace.x) for trace in figure.data if "sample" in trace.name}
+    assert sampled == {"FM alone, sample": 8, "deep alone, sample": 8, "together, sample": 8}
+    words = " ".join(note.text for note in figure.layout.annotations)
+    assert "FM alone 0.600" in words and "deep alone 0.650" in words and "together 0.700" in words
+    short = history_of([started(3), *ranked()[1:], looks[0]])
+    assert not any("sample" in trace.name for trace in ranking_figure(short).data)
+
+
 def test_a_run_from_before_branches_were_ranked_has_an_empty_chart() -> None:
     history = history_of(run_events())
     assert ranking_figure(history).to_json()

@@ -28,7 +28,7 @@ _LEGEND: Final[dict[Part, str]] = {
 }
 NOTHING: Final = [None]
 """A curve without points that still has its place in the legend."""
-MARKED_UP_TO: Final = 40
+MARKED_UP_TO: Final = 12
 """Epochs up to which each end of an epoch has a mark of its own."""
 SAMPLES_AN_EPOCH: Final = 3
 """Looks at the validation sample in one epoch from which they are worth a line of their own."""

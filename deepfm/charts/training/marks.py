@@ -23,15 +23,17 @@ def add_resumed_marks(figure: go.Figure, history: History, panels: int = 1) -> N
                 line={"width": 1.5, "dash": "dot", "color": colour("muted")},
             )
     if history.resumed:
+        # The name stands on the side where there is more room.
+        right = history.resumed[-1].epoch < figure.layout.xaxis.range[1] / 2
         figure.add_annotation(
             xref="x",
             yref="y domain",
             x=history.resumed[-1].epoch,
             y=1,
-            xshift=3,
+            xshift=3 if right else -3,
             text="resumed",
             showarrow=False,
-            xanchor="left",
+            xanchor="left" if right else "right",
             yanchor="top",
             font={"size": 11, "color": colour("muted")},
         )

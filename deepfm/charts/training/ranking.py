@@ -6,20 +6,20 @@ from typing import Any, Final
 import pandas as pd
 import plotly.graph_objects as go
 
-from deepfm.charts.history import History, metrics_of, value_of
+from deepfm.charts.history import History, Part, metrics_of, value_of
 from deepfm.charts.palette import colour, format_auc, line, new_figure
 from deepfm.charts.training.axes import epoch_axis, spread_labels, value_range
-from deepfm.charts.training.curves import MARKED_UP_TO, add_level
+from deepfm.charts.training.curves import MARKED_UP_TO, add_level, tracks_of
 from deepfm.charts.training.marks import add_resumed_marks
 from deepfm.charts.training.views import numbers, viewed
-from deepfm.events import Epoch
+from deepfm.events import Epoch, Point
 
 Branch = str
 
 RANKING_CAPTION: Final = (
     "a branch alone is scored as base + (branch − its mean), so it ranks as the branch does. Where "
     "the dashed line stands above both, the branches know different things; neither was trained "
-    "to stand alone. 0.5 is a coin."
+    "to stand alone. 0.5 is a coin. Thin lines within an epoch are a sample of the rows."
 )
 _NAMES: Final[Mapping[Branch, str]] = {"all": "together", "fm": "FM alone", "deep": "deep alone"}
 _COLOURS: Final[Mapping[Branch, str]] = {"all": "accent", "fm": "pairwise", "deep": "deep"}
@@ -39,11 +39,23 @@ def ranks_of(history: History, branch: Branch) -> tuple[list[float], list[float]
     return [position for position, _ in found], [auc for _, auc in found]
 
 
-def auc_of(epoch: Epoch, branch: Branch) -> float | None:
-    """One branch's AUC at the end of an epoch."""
-    if epoch.branches is None:
+def sampled_ranks_of(history: History, branch: Branch) -> tuple[list[float], list[float]]:
+    """The same on the validation sample within epochs, where those are long enough to want it."""
+    if "sample" not in tracks_of(history, "within epochs"):
+        return [], []
+    samples = [seen.observation for seen in history.seen_samples]
+    known = [(each.epoch, auc_of(each, branch)) for each in samples]
+    found = [(position, auc) for position, auc in known if auc is not None]
+    return [position for position, _ in found], [auc for _, auc in found]
+
+
+def auc_of(observation: Point | Epoch, branch: Branch, part: Part = "validation") -> float | None:
+    """The AUC of "fm", "deep" or "all" (of one part) as an observation tells it."""
+    if branch == "all":
+        return value_of(metrics_of(observation, part), "auc")
+    if observation.branches is None:
         return None
-    return epoch.branches.fm if branch == "fm" else epoch.branches.deep
+    return observation.branches.fm if branch == "fm" else observation.branches.deep
 
 
 def has_two_branches(terms: Sequence[str]) -> bool:
@@ -64,8 +76,15 @@ def ranking_figure(history: History) -> go.Figure:
     )
     for branch in ("fm", "deep", "all"):
         figure.add_trace(_trace(history, branch))
+        if sampled_ranks_of(history, branch)[0]:
+            figure.add_trace(_sample_trace(history, branch))
     best = history.started.best_possible_auc if history.started else None
-    known = [value for branch in _NAMES for value in ranks_of(history, branch)[1]]
+    known = [
+        value
+        for branch in _NAMES
+        for _, values in (ranks_of(history, branch), sampled_ranks_of(history, branch))
+        for value in values
+    ]
     low, high = value_range([*known, *([best] if best is not None else [])], "auc")
     figure.update_xaxes(**epoch_axis([history]))
     figure.update_yaxes(range=(low, high), zeroline=False)
@@ -92,17 +111,27 @@ def _trace(history: History, branch: Branch) -> go.Scatter:
     )
 
 
+def _sample_trace(history: History, branch: Branch) -> go.Scatter:
+    positions, values = sampled_ranks_of(history, branch)
+    return go.Scatter(
+        x=numbers(positions),
+        y=numbers(values),
+        name=f"{_NAMES[branch]}, sample",
+        mode="lines",
+        line={**_LINES[branch], "width": 1.5, "color": colour(_COLOURS[branch], 0.55)},
+        hovertemplate=f"{_NAMES[branch]}, sample %{{y:.4f}}<extra></extra>",
+    )
+
+
 def rank_labels(history: History, position: float, figure: go.Figure) -> list[Mapping[str, Any]]:
     """Each line's name and its value at a position of the training, right of the panel."""
     ends = []
     for branch in _NAMES:
-        reached = [
-            value
-            for at, value in zip(*ranks_of(history, branch), strict=True)
-            if at <= position + 1e-9
-        ]
-        if reached:
-            ends.append((branch, reached[-1]))
+        reached = _value_at(ranks_of(history, branch), position)
+        if reached is None:
+            reached = _value_at(sampled_ranks_of(history, branch), position)
+        if reached is not None:
+            ends.append((branch, reached))
     low, high = figure.layout.yaxis.range
     heights = spread_labels([value for _, value in ends], gap=0.11 * (high - low))
     return [
@@ -120,6 +149,12 @@ def rank_labels(history: History, position: float, figure: go.Figure) -> list[Ma
     ]
 
 
+def _value_at(curve: tuple[list[float], list[float]], position: float) -> float | None:
+    """The newest value up to a position."""
+    reached = [value for at, value in zip(*curve, strict=True) if at <= position + 1e-9]
+    return reached[-1] if reached else None
+
+
 def ranking_finding(history: History) -> str:
     """The latest AUCs of the branches in one sentence."""
     if not history.ranked:
@@ -130,8 +165,7 @@ def ranking_finding(history: History) -> str:
         f"{format_auc(auc_of(last, 'fm'))}, the deep branch alone with "
         f"{format_auc(auc_of(last, 'deep'))}"
     )
-    together = value_of(metrics_of(last, history.judged_by), "auc")
-    return f"{words}, together {format_auc(together)}."
+    return f"{words}, together {format_auc(auc_of(last, 'all', history.judged_by))}."
 
 
 def ranking_table(history: History) -> pd.DataFrame:
@@ -143,7 +177,7 @@ def ranking_table(history: History) -> pd.DataFrame:
                 "epoch": each.epoch,
                 f"{part} AUC, FM branch alone": auc_of(each, "fm"),
                 f"{part} AUC, deep branch alone": auc_of(each, "deep"),
-                f"{part} AUC, together": value_of(metrics_of(each, part), "auc"),
+                f"{part} AUC, together": auc_of(each, "all", part),
             }
             for each in history.ranked
         ]
