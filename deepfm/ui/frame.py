@@ -10,6 +10,7 @@ import streamlit as st
 from deepfm.errors import DeepFMError
 from deepfm.ui import links, state
 from deepfm.ui.copy_link import copy_link
+from deepfm.ui.plot import warm
 from deepfm.ui.text import mistakes_in_words, numbered_names, plain, show_error
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def show(page: links.PageInfo) -> None:
             st.html(_STYLE)
             every = BUSY_SECONDS if running() else IDLE_SECONDS
             st.fragment(running_chip, run_every=every)()
+            warm()
         for sentence in state.forget_unknown():
             show_error(sentence)
         state.remember_run()

@@ -73,9 +73,15 @@ def show_learning(row: "RunRow", cursor: int, history: History) -> None:
     """All charts of a run; once it has ended a slider takes them back through its training."""
     watched = Watched(row, cursor, history, replay_of(history) if row.ended else None)
     _show_curves(watched)
-    _show_pinned(watched)
+    # A browser takes longer to build all charts than a run to come to its first point, which then
+    # stands on the curve at once; the others show how things change, and that takes two.
+    several = row.ended or len(history.points) + len(history.epochs) > 1
     with st.container():
-        _show_branches(watched)
+        if several:
+            _show_pinned(watched)
+    with st.container():
+        if several:
+            _show_branches(watched)
 
 
 # --- curves -----------------------------------------------------------------------------------

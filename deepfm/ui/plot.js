@@ -89,23 +89,53 @@ function say(state, error) {
   state.failure.hidden = false;
 }
 
-// One drawing at a time; of those asked for meanwhile only the last is drawn.
-async function draw(state) {
-  state.wanted = true;
-  if (state.drawing) return;
+// Charts take turns, so that between two drawings the browser can paint and hear: first those in
+// sight, the others when nothing else is to do. Of the drawings of one chart that are asked for
+// meanwhile only the last is made.
+const TURNS = (window.deepfmTurns ??= { waiting: new Set(), busy: false, idle: false });
+
+function draw(state) {
+  TURNS.waiting.add(state);
+  takeTurn();
+}
+
+async function takeTurn(unseen = false) {
+  const ready = [...TURNS.waiting].filter((state) => !state.drawing);
+  const next = ready.find(isInSight) ?? (unseen ? ready[0] : undefined);
+  if (TURNS.busy) return;
+  if (!next) { if (ready.length) whenIdle(); return; }
+  TURNS.busy = true;
+  TURNS.waiting.delete(next);
+  // Bars that move are waited for by their own chart alone.
+  await Promise.race([drawNow(next), new Promise((resolve) => setTimeout(resolve))]);
+  TURNS.busy = false;
+  takeTurn();
+}
+
+function isInSight({ root }) {
+  const { top, bottom } = root.getBoundingClientRect();
+  return bottom > 0 && top < window.innerHeight;
+}
+
+function whenIdle() {
+  if (TURNS.idle) return;
+  TURNS.idle = true;
+  const work = () => { TURNS.idle = false; takeTurn(true); };
+  if (window.requestIdleCallback) requestIdleCallback(work, { timeout: 300 });
+  else setTimeout(work, 50);
+}
+
+async function drawNow(state) {
   state.drawing = true;
   try {
     const Plotly = await loadPlotly();
-    while (state.wanted && !state.gone) {
-      state.wanted = false;
-      await drawOnce(state, Plotly);
-    }
+    if (!state.gone) await drawOnce(state, Plotly);
     state.failure.hidden = true;
   } catch (error) {
     say(state, error);
-  } finally {
-    state.drawing = false;
   }
+  state.drawing = false;
+  if (TURNS.waiting.has(state)) takeTurn();
 }
 
 async function drawOnce(state, Plotly) {
@@ -366,6 +396,18 @@ function close(state) {
   window.removeEventListener('deepfm-frame', state.follow);
   window.removeEventListener('deepfm-view', state.look);
   window.Plotly?.purge(state.chart);
+}
+
+// Before the first chart is asked for: the library is there, and its first, slow drawing is done.
+export async function warm() {
+  const Plotly = await loadPlotly();
+  if (document.querySelector('.dfm-chart')) return;
+  const chart = document.createElement('div');
+  const line = { x: [1, 2], y: [1, 2], mode: 'lines+markers', hovertemplate: '%{y}' };
+  const template = resolve(TEMPLATE, COLOURS.light);
+  const hidden = { width: 300, height: 200, template, showlegend: true };
+  await Plotly.newPlot(chart, [line, { ...line, line: { dash: 'dash' } }], hidden, CONFIG);
+  Plotly.purge(chart);
 }
 
 export default function ({ data, parentElement, setStateValue, setTriggerValue }) {

@@ -16,7 +16,7 @@ import streamlit as st
 from plotly.io.json import to_json_plotly
 
 from deepfm.charts.palette import TEMPLATE
-from deepfm.ui.plot_code import loader
+from deepfm.ui.plot_code import loader, warmer
 
 _HTML: Final = """
 <figure class="dfm-plot">
@@ -51,6 +51,14 @@ def _component() -> Callable[..., Any]:
 
 
 _PLOT: Final = _component()
+_WARM: Final = st.components.v2.component(
+    "deepfm_warm", html="<span></span>", js=warmer(), isolate_styles=False
+)
+
+
+def warm() -> None:
+    """Let the browser get ready for charts while it has nothing else to do."""
+    _WARM(key="plot_warm")
 
 
 @dataclass(frozen=True)

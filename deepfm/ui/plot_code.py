@@ -21,7 +21,7 @@ _HERE: Final = Path(__file__).parent
 _FOREVER: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
 """The address names the content, so a browser need never ask again."""
 
-_LOADER: Final = """
+_LOAD: Final = """
 function load() {
   window.deepfmPlotCode ??= (() => {
     const at = (name) => new URL(`code/${name}?__VERSION__`, document.baseURI).href;
@@ -33,7 +33,8 @@ function load() {
   })();
   return window.deepfmPlotCode;
 }
-
+"""
+_DRAW: Final = """
 export default function (figure) {
   let close, over = false;
   load().then(
@@ -47,6 +48,16 @@ export default function (figure) {
     },
   );
   return () => { over = true; close?.(); };
+}
+"""
+_WARM: Final = """
+export default function () {
+  if (window.deepfmWarm) return;
+  window.deepfmWarm = true;
+  const whenIdle = window.requestIdleCallback ?? setTimeout;
+  // What goes wrong here goes wrong again at the first chart, which says it in words.
+  const giveUp = () => { window.deepfmPlotCode = undefined; };
+  whenIdle(() => load().then((code) => code.warm()).catch(giveUp));
 }
 """
 
@@ -70,10 +81,19 @@ def style() -> str:
 
 
 def loader() -> str:
-    """The lines that stand in the component's definition."""
+    """The lines that stand in a chart's definition."""
+    return _load() + _DRAW
+
+
+def warmer() -> str:
+    """The lines that load the script before the first chart is asked for."""
+    return _load() + _WARM
+
+
+def _load() -> str:
     content = (script() + style()).encode("utf-8")
     version = hashlib.blake2s(content, digest_size=6).hexdigest()
-    return _LOADER.replace("__VERSION__", version)
+    return _LOAD.replace("__VERSION__", version)
 
 
 def plot_routes() -> list[Route]:

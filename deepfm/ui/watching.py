@@ -13,6 +13,7 @@ from deepfm.ui import feed, links, state
 from deepfm.ui.learning import show_learning
 from deepfm.ui.text import mistakes_in_words, plain, show_error, show_notice
 from deepfm.ui.tiles import tiles_html
+from deepfm.ui.timers import look_again_every
 
 if TYPE_CHECKING:
     from deepfm.runs.store import RunRow
@@ -62,8 +63,12 @@ def _run(run_id: str, interval: float | None) -> None:
     # The row before its events: a run that has ended has all of them.
     row = state.store().run(run_id)
     cursor, history = feed.history(run_id)
-    if _interval(row, history) != interval:
+    wanted = _interval(row, history)
+    if wanted != interval and (wanted is None or interval is None):
         st.rerun()
+    if wanted is not None and wanted != interval:
+        # What has come is drawn now; the page round it would take longer than its first point.
+        look_again_every(wanted)
     _head(row, history)
     # Each part has its place in every state: what comes and goes must not move what stays, or the
     # browser would show the old one inside the new one until all is drawn.
