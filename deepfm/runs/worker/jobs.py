@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def train(run: RunRow, context: Context) -> dict[str, Any]:
     """Train a run into its folder, from its checkpoint where it is resumed; events.Finished."""
     from deepfm.data.dataset import open_dataset
-    from deepfm.training.checkpoint import has_checkpoint
+    from deepfm.training.checkpoint import drop_checkpoint, has_checkpoint
     from deepfm.training.loop import resume
     from deepfm.training.loop import train as train_model
 
@@ -37,6 +37,7 @@ def train(run: RunRow, context: Context) -> dict[str, Any]:
         trained = resume(run.folder, dataset, model=model, train=plan, attempt=run.attempt, **ears)
     else:
         if run.attempt > 1:
+            drop_checkpoint(run.folder)  # what is left of it
             _say_it_begins_again(run, context)
         trained = train_model(dataset, model, plan, out=run.folder, pinned=run.pinned, **ears)
     return dataclasses.asdict(trained.result)
