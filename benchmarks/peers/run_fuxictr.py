@@ -36,6 +36,7 @@ class DeepFM(BaseModel):
             model_root=job.out,
             metrics=["AUC"],
         )
+        Path(self.model_dir).mkdir(parents=True, exist_ok=True)
         self.embedding_layer = FeatureEmbedding(feature_map, job.num_factors)
         self.fm = FactorizationMachine(feature_map)
         self.mlp = MLP_Block(
