@@ -6,6 +6,10 @@ Each model gets the same trials, each one change to the preset real-data; valida
 one, and three seeds of it are measured on the test file. LightGBM and CatBoost, where installed,
 stand beside them with early stopping on the same validation rows. Prints a Markdown table and one
 JSON line. `--only trees` leaves the five models out, `--only deepfm` the trees.
+
+`--steps` compares optimisation steps instead of models: the preset is trained with the step that a
+run would choose and with the plain PyTorch step, with five seeds each. The two draw their dropout
+differently, so that single runs differ; the figures must agree within the spread of the seeds.
 """
 
 import argparse
@@ -14,22 +18,30 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import report
 from deepfm import evaluation
 from deepfm.config import PRESETS, TERM_SETS, ModelConfig, TrainConfig
 from deepfm.data.dataset import Dataset, prepare
-from deepfm.events import Epoch, Event, Finished
+from deepfm.events import Epoch, Event, Finished, Started
+from deepfm.model import DeepFM
+from deepfm.training import session
 from deepfm.training.loop import train
+from deepfm.training.step import PlainStep, Step
 
 SEEDS = (0, 1, 2)
+STEP_SEEDS = (0, 1, 2, 3, 4)
+FIGURES = {"auc": "test AUC", "log_loss": "log loss", "log_loss_calibrated": "calibrated"}
 TRIALS: dict[str, dict[str, Any]] = {
     "the preset": {},
     "no embedding L2": {"embedding_l2": 0.0},
@@ -46,6 +58,7 @@ class Outcome:
 
     validation_auc: float
     result: Finished
+    step: str
 
 
 def main() -> None:
@@ -53,6 +66,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", choices=("trees", "deepfm"))
+    parser.add_argument("--steps", action="store_true", help="compare optimisation steps")
+    parser.add_argument("--seeds", type=int, default=len(STEP_SEEDS), help="of --steps")
+    parser.add_argument("--epochs", type=int, help="of --steps, at most; by default the preset's")
     given = parser.parse_args()
     folder = given.folder
     began = time.perf_counter()
@@ -63,6 +79,9 @@ def main() -> None:
             out=Path(scratch) / "dataset",
             **PRESETS["real-data"].prepare,
         )
+        if given.steps:
+            print_steps(measure_steps(dataset, Path(scratch), given.seeds, given.epochs))
+            return
         rows = []
         if given.only != "trees":
             rows += [measure(name, dataset, Path(scratch)) for name in TERM_SETS]
@@ -115,7 +134,7 @@ def lightgbm(seed: int, dataset: Dataset) -> tuple[NDArray[np.float64], NDArray[
 
 def catboost(seed: int, dataset: Dataset) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """CatBoost on the same indices as categories, stopped early on validation AUC."""
-    import catboost as library
+    import catboost as library  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
     categories = list(range(len(dataset.fields)))
     pools = {
@@ -159,6 +178,52 @@ def measure_trees(fit: Fit, name: str, dataset: Dataset) -> dict[str, Any] | Non
     return {"model": name, "chosen": "early stopping", **figures, "seconds": seconds}
 
 
+def measure_steps(
+    dataset: Dataset, scratch: Path, seeds: int, epochs: int | None
+) -> dict[str, list[Outcome]]:
+    """The preset with each seed by both steps, in turns; outcomes by the step's name."""
+    changes = {} if epochs is None else {"epochs": epochs}
+    found: dict[str, list[Outcome]] = {}
+    for seed in STEP_SEEDS[:seeds]:
+        for plain in (False, True):
+            with mock.patch.object(session, "choose_step", plain_step) if plain else nullcontext():
+                outcome = run("DeepFM", dataset, changes, seed, scratch)
+            found.setdefault(outcome.step, []).append(outcome)
+            print(f"seed {seed}: {outcome.step}", file=sys.stderr, flush=True)
+    return found
+
+
+def plain_step(model: DeepFM, config: TrainConfig) -> tuple[Step, str]:
+    """In the place of choose_step: the step that every faster one must follow."""
+    return PlainStep(model, config), f"plain PyTorch step, {config.optimizer}"
+
+
+def print_steps(found: Mapping[str, Sequence[Outcome]]) -> None:
+    """A line a step, whether they agree, and everything as one JSON line."""
+    values = {
+        step: {key: [asdict(each.result)[key] for each in outcomes] for key in FIGURES}
+        for step, outcomes in found.items()
+    }
+    cells = [
+        [step, *(_mean_and_spread(figures[key]) for key in FIGURES)]
+        for step, figures in values.items()
+    ]
+    count = max(map(len, found.values()))
+    print(report.title(f"Frappe, mean ± spread of {count} seeds", report.machine()))
+    print("\n" + report.markdown(["step", *FIGURES.values()], cells) + "\n")
+    first, second = values.values()
+    for key, label in FIGURES.items():
+        difference = fmean(first[key]) - fmean(second[key])
+        spread = max(stdev(first[key]), stdev(second[key]))
+        verdict = "within" if abs(difference) <= spread else "BEYOND"
+        print(f"{label}: they differ by {difference:+.4f}, {verdict} the spread of {spread:.4f}")
+    report.print_json("frappe steps", report.machine(), {"steps": values})
+
+
+def _mean_and_spread(values: Sequence[float]) -> str:
+    return f"{fmean(values):.4f} ± {stdev(values):.4f}"
+
+
 def run(name: str, dataset: Dataset, changes: dict[str, Any], seed: int, scratch: Path) -> Outcome:
     """One training of one model."""
     preset = PRESETS["real-data"]
@@ -166,9 +231,11 @@ def run(name: str, dataset: Dataset, changes: dict[str, Any], seed: int, scratch
     model_names = {setting.name for setting in ModelConfig.settings()}
     model = {key: value for key, value in values.items() if key in model_names}
     config = {key: value for key, value in values.items() if key not in model_names}
-    best = [0.0]
+    best, step = [0.0], [""]
 
     def watch(event: Event) -> None:
+        if isinstance(event, Started):
+            step[0] = event.step
         if isinstance(event, Epoch) and event.best and event.validation is not None:
             best[0] = event.validation.auc or 0.0
 
@@ -180,7 +247,7 @@ def run(name: str, dataset: Dataset, changes: dict[str, Any], seed: int, scratch
             out=Path(folder) / "run",
             on_event=watch,
         )
-    return Outcome(best[0], trained.result)
+    return Outcome(best[0], trained.result, step[0])
 
 
 def print_table(rows: list[dict[str, Any]], seconds: float) -> None:
@@ -189,10 +256,7 @@ def print_table(rows: list[dict[str, Any]], seconds: float) -> None:
     print("| model | chosen trial | test AUC | log loss | calibrated | seconds |")
     print("|---|---|---|---|---|---|")
     for row in rows:
-        figures = [
-            f"{fmean(row[key]):.4f} ± {stdev(row[key]):.4f}"
-            for key in ("auc", "log_loss", "log_loss_calibrated")
-        ]
+        figures = [_mean_and_spread(row[key]) for key in FIGURES]
         print(
             f"| {row['model']} | {row['chosen']} | {' | '.join(figures)} | {row['seconds']:.0f} |"
         )

@@ -9,7 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import criteo, floors, ingest, memory, plain, report, scale, shapes, training
+from benchmarks import (
+    criteo,
+    floors,
+    frappe,
+    ingest,
+    memory,
+    plain,
+    report,
+    scale,
+    shapes,
+    training,
+)
 from benchmarks.peers import __main__ as peers
 from benchmarks.peers import environments
 from benchmarks.peers.environments import Toolkit
@@ -348,6 +359,19 @@ def test_validation_rows_are_no_test_rows(encoded: Dataset) -> None:
     first = parts["validation"].rows(0, 1)
     ids = [encoded.vocabulary.encode_column(f.name, first[f.name])[0] for f in encoded.fields]
     assert (np.array(ids) == parts["validation"].ids[0]).all()
+
+
+def test_steps_are_compared_by_name_and_seed(
+    encoded: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = frappe.measure_steps(encoded, tmp_path, 2, 1)
+    assert [len(outcomes) for outcomes in found.values()] == [2, 2]
+    first, second = found
+    assert first.startswith("compiled CPU step") and second == "plain PyTorch step, adam"
+    frappe.print_steps(found)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[4].startswith("| compiled CPU step") and lines[4].count("±") == 3
+    assert sum("the spread of" in line for line in lines) == 3
 
 
 def test_pip_that_fails_gives_its_last_line() -> None:
