@@ -72,7 +72,7 @@ def _time_tile(row: "RunRow", history: History) -> Tile:
     if left is None:
         return "Time left", NO_VALUE, "measuring…" if latest else ""
     if not left.seconds:
-        return "Time left", format_duration(0.0), "finishing…"
+        return "Time left", NO_VALUE, "finishing…"
     worth = "at most" if row.train.get("patience") else "about"
     if left.first_guess:
         worth = "a first guess"

@@ -101,6 +101,8 @@ def _head(row: "RunRow", history: History) -> None:
             if row.ended:
                 _ways_on(row)
             else:
+                # Whoever was quicker to resume it has done what was wanted.
+                st.session_state.pop(RESUME_ERROR, None)
                 stop_button(row, key="train_stop")
 
 

@@ -1,5 +1,6 @@
 """The Train page: mistakes stand at their field, the address holds the form, runs are watched."""
 
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from deepfm.config import TERM_SETS, ModelConfig, PrepareConfig, TrainConfig
 from deepfm.data.catalog import PINNED, open_demo
 from deepfm.data.dataset import Dataset, open_dataset, prepare
-from deepfm.events import Notice
+from deepfm.events import Notice, Resumed
 from deepfm.runs.store import RunRow, Store
 from deepfm.ui.expected import Size, expected, measured_rates, size_of
 from tests.app import runs_in_store
@@ -431,3 +432,144 @@ def test_the_expected_time_is_measured_on_runs_that_are_alike(
     assert expected(size, model, train, [rate]).seconds == pytest.approx(rows / 1e5)
     assert measured_rates(size, model.with_values(num_factors=512), train) == []
     assert measured_rates(size, model, train.with_values(device="cpu")) == []
+
+
+# --- how a run is watched ----------------------------------------------------------------------
+
+
+def tiles(page: AppTest) -> str:
+    """The row of figures as plain text."""
+    (row,) = [str(box.proto.body) for box in page.get("html") if "dfm-tiles" in box.proto.body]
+    return " ".join(re.sub("<[^>]+>", " ", row).split())
+
+
+def interrupt(home: Path, run_id: str, *, at: float | None) -> None:
+    """training → interrupted, with a checkpoint at a position, or none."""
+    with Store.open(home) as store:
+        folder = store.run_folder(run_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        if at is not None:
+            (folder / "checkpoint.json").write_text(json.dumps({"epoch": at}))
+        store.finish_run(run_id, "interrupted", "The worker stopped while this run was training.")
+
+
+def test_an_interrupted_run_says_where_it_goes_on_and_resumes_on_a_click(
+    demo: Dataset, home: Path
+) -> None:
+    run_id = runs_in_store.queue(home, demo, epochs=9)
+    runs_in_store.begin(home, run_id, epochs=3)
+    interrupt(home, run_id, at=2.25)
+    page = AppTest.from_file(str(Path(__file__).parents[2] / "pages" / "train.py"))
+    page.query_params["run"] = run_id
+    page.run(timeout=60)
+    assert "kept: Resume goes on from there" in words(page)
+    assert "epoch 2.25 of 9" in words(page)
+    page.button(key="train_resume").click().run(timeout=60)
+    assert_nothing_wrong(page)
+    (row,) = runs_of(home)
+    assert (row.state, row.attempt) == ("queued", 2)
+    assert "Queue next" in tiles(page)
+
+
+@pytest.mark.parametrize("left", [None, "{}", "[1]", '{"epoch": "x"}'])
+def test_an_interrupted_run_without_a_checkpoint_offers_to_train_it_again(
+    demo: Dataset, home: Path, left: str | None
+) -> None:
+    run_id = runs_in_store.queue(home, demo, epochs=9)
+    runs_in_store.begin(home, run_id, epochs=1)
+    interrupt(home, run_id, at=None)
+    with Store.open(home) as store:
+        if left is not None:
+            (store.run_folder(run_id) / "checkpoint.json").write_text(left)
+    page = AppTest.from_file(str(Path(__file__).parents[2] / "pages" / "train.py"))
+    page.query_params["run"] = run_id
+    page.run(timeout=60)
+    assert not page.exception
+    assert "Train again with the same settings" in words(page)
+    assert not [button for button in page.button if button.key == "train_resume"]
+
+
+def test_a_run_that_somebody_else_was_quicker_to_resume_is_watched(
+    demo: Dataset, home: Path
+) -> None:
+    run_id = runs_in_store.queue(home, demo, epochs=9)
+    runs_in_store.begin(home, run_id, epochs=3)
+    interrupt(home, run_id, at=2.25)
+    page = AppTest.from_file(str(Path(__file__).parents[2] / "pages" / "train.py"))
+    page.query_params["run"] = run_id
+    page.run(timeout=60)
+    with Store.open(home) as store:
+        store.resume_run(run_id)
+    page.button(key="train_resume").click().run(timeout=60)
+    assert_nothing_wrong(page)
+    assert "waiting: next in the queue" in words(page)
+    assert runs_of(home)[0].attempt == 2
+
+
+def test_a_run_that_was_resumed_says_from_where(
+    open_page: Opener, demo: Dataset, home: Path
+) -> None:
+    run_id = runs_in_store.queue(home, demo, epochs=9)
+    runs_in_store.begin(home, run_id, epochs=3)
+    with Store.open(home) as store:
+        store.append(run_id, [Resumed(2, 2.0, 2.0)])
+    page = open_page("train", run=run_id)
+    assert "training, resumed at epoch 2.00" in words(page)
+    assert "went on from its last checkpoint" in captions_of_figures(page)
+
+
+def captions_of_figures(page: AppTest) -> str:
+    """How every figure on the page is read."""
+    return " ".join(json.loads(data)["caption"] for data in figures_on(page))
+
+
+def figures_on(page: AppTest) -> list[str]:
+    """The data of the page's figures."""
+    found = [box.proto for box in page.get("bidi_component")]
+    plots = [each for each in found if each.component_name == "deepfm_plot"]
+    return [each.json or each.mixed.json for each in plots]
+
+
+def test_a_run_that_waits_says_what_it_waits_for(
+    open_page: Opener, demo: Dataset, home: Path
+) -> None:
+    first = runs_in_store.queue(home, demo, "The first one", epochs=7)
+    runs_in_store.begin(home, first, epochs=2)
+    waiting = runs_in_store.queue(home, demo)
+    page = open_page("train", run=waiting)
+    assert "The first one trains now, epoch 2 of 7" in words(page)
+    assert "Queue next" in tiles(page)
+
+
+def test_the_tiles_say_whose_figures_they_are(open_page: Opener, demo: Dataset, home: Path) -> None:
+    run_id = runs_in_store.queue(home, demo, epochs=9)
+    runs_in_store.begin(home, run_id, epochs=3)
+    live = tiles(open_page("train", run=run_id))
+    assert "Validation AUC 0.7200 after epoch 3" in live
+    assert "Epoch 3 of 9" in live and "Time left – finishing…" in live
+    runs_in_store.finish(home, run_id, epochs=3)
+    assert "epoch 3, kept" in tiles(open_page("train", run=run_id))
+
+
+def test_how_curves_are_looked_at_stands_in_the_address(
+    open_page: Opener, demo: Dataset, home: Path
+) -> None:
+    run_id = runs_in_store.queue(home, demo, epochs=9)
+    runs_in_store.begin(home, run_id, epochs=3)
+    page = open_page("train", run=run_id, smooth="0.5", log="loss,epochs", metric="Accuracy")
+    (controls,) = [
+        box.proto for box in page.get("bidi_component") if box.proto.component_name == "deepfm_look"
+    ]
+    start = json.loads(controls.json or controls.mixed.json)["start"]
+    assert start == {"smoothing": 0.5, "logLoss": True, "logEpochs": True}
+    assert page.query_params["smooth"] == "0.5"
+
+
+@pytest.mark.parametrize("address", [{"smooth": "7"}, {"smooth": "<b>"}, {"log": "x,,loss2"}])
+def test_an_address_that_asks_for_a_look_that_is_none_is_put_right(
+    open_page: Opener, demo: Dataset, home: Path, address: dict[str, str]
+) -> None:
+    run_id = runs_in_store.queue(home, demo, epochs=9)
+    runs_in_store.begin(home, run_id, epochs=1)
+    page = open_page("train", run=run_id, **address)
+    assert "smooth" not in page.query_params and "log" not in page.query_params

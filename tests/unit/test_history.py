@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from deepfm.charts.history import History, HistoryBuilder, history_of
+from deepfm.charts.pace import time_left
 from deepfm.charts.smoothing import SMOOTHINGS, Area, Series, series_of, smoothed
 from deepfm.charts.thinning import KEPT, Thinned
 from deepfm.events import (
@@ -245,3 +246,50 @@ def test_a_history_once_made_is_not_changed_by_later_events() -> None:
     assert [each.epoch for each in before.points] == [0.5]
     assert before.resumed == ()
     assert History().series("auc", "within") == Series()
+
+
+# --- how long it will still take ------------------------------------------------------------
+
+
+def timed(position: float, seconds: float) -> Point:
+    return dataclasses.replace(point(position), seconds=seconds)
+
+
+def planned(epochs: int) -> Started:
+    return dataclasses.replace(STARTED, epochs=epochs)
+
+
+def test_nothing_is_said_of_the_time_left_before_there_is_something_to_go_by() -> None:
+    assert time_left(History()) is None
+    assert time_left(history_of([planned(10)])) is None
+    assert time_left(history_of([planned(10), timed(0.01, 0.1)])) is None
+
+
+def test_the_time_left_is_a_first_guess_until_enough_was_seen() -> None:
+    early = time_left(history_of([planned(100), timed(0.1, 0.5)]))
+    late = time_left(history_of([planned(100), timed(0.1, 0.5), timed(1.0, 5.0)]))
+    short = time_left(history_of([planned(3), timed(0.5, 0.4)]))
+    assert early is not None and early.first_guess
+    assert late is not None and not late.first_guess
+    assert short is not None and not short.first_guess, "a sixth of it is done"
+
+
+def test_the_time_left_goes_by_the_newer_half_and_leaves_a_slow_start_behind() -> None:
+    # The first tenth of an epoch took three seconds, from then on one epoch takes one.
+    points = [timed(0.1, 3.0), *(timed(x / 10, 3.0 + (x - 1) / 10) for x in range(2, 41))]
+    left = time_left(history_of([planned(10), *points]))
+    assert left is not None
+    assert left.seconds == pytest.approx(6.0)
+
+
+def test_the_time_left_of_a_resumed_run_goes_by_its_new_attempt() -> None:
+    events = [planned(10), timed(1.0, 100.0), timed(4.0, 400.0), Resumed(2, 4.0, 400.0)]
+    assert time_left(history_of(events)) is None
+    left = time_left(history_of([*events, timed(5.0, 403.0), timed(6.0, 406.0)]))
+    assert left is not None
+    assert left.seconds == pytest.approx(12.0)
+
+
+def test_no_time_is_left_after_the_last_planned_epoch() -> None:
+    left = time_left(history_of([planned(3), timed(1.5, 3.0), epoch(3)]))
+    assert left is not None and left.seconds == 0.0
