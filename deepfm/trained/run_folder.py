@@ -6,6 +6,7 @@ scores.parquet       part, row, linear, pairwise, deep, label, truth of the eval
 impressions.parquet  part, row, and the raw text of every column as value:NAME, of the first rows
 impression_ids.npy   int32[rows of impressions.parquet, F]
 metrics.jsonl        the events
+training_means.npz   the means over all training rows; only once they were measured
 """
 
 import contextlib
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any, Final
+from zipfile import BadZipFile
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +32,7 @@ from deepfm.data.vocabulary import Vocabulary
 from deepfm.errors import DeepFMError, RunError
 from deepfm.events import Event, Finished, from_json
 from deepfm.terms import TERM_NAMES
+from deepfm.trained.training_means import TRAINING_MEANS, TrainingMeans, read_training_means
 from deepfm.trained.weights import Float32s, Ids
 
 VERSION: Final = 1
@@ -47,6 +50,8 @@ FILES: Final = (
     "environment.json",
     "result.json",
 )
+CHECKPOINT: Final = "checkpoint.json"
+"""Where a training that has not ended is, which a whole run folder does not need."""
 SCORE_COLUMNS: Final = ("part", "row", *TERM_NAMES, "label", "truth")
 PARTS: Final = ("test", "validation", "train")
 VALUE: Final = "value:"
@@ -65,6 +70,7 @@ _DAMAGE: Final = (
     MemoryError,
     SyntaxError,
     TokenError,
+    BadZipFile,
     pa.ArrowException,
     SafetensorError,
     DeepFMError,
@@ -95,6 +101,11 @@ class RunFolder:
         if not self.path.is_dir():
             raise RunError(f"There is no run folder {self.path}. Check the path, or train a run.")
         missing = [name for name in FILES if not (self.path / name).is_file()]
+        if missing and (self.path / CHECKPOINT).is_file():
+            raise RunError(
+                f"The training in {self.path} was interrupted. "
+                f"Go on with it by python -m deepfm resume {self.path}, then open it."
+            )
         if "config.json" in missing:
             raise RunError(
                 f"{self.path} is not a run folder: config.json is missing. "
@@ -157,6 +168,15 @@ class RunFolder:
             if not len(ids):
                 raise ValueError("it holds no rows")
             return ids
+
+    def training_means(self, vocabulary: Vocabulary, num_factors: int) -> TrainingMeans | None:
+        """training_means.npz, None where it is not there: `measure` writes it after a training."""
+        if not (self.path / TRAINING_MEANS).is_file():
+            return None
+        with self._reading(TRAINING_MEANS) as path:
+            measured = read_training_means(path, len(vocabulary.fields), num_factors)
+            check_ids(measured.ids, vocabulary)
+            return measured
 
     def result(self) -> Finished:
         """result.json: the figures at the end of the training."""

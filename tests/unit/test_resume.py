@@ -213,6 +213,8 @@ def test_a_run_that_dies_goes_on_from_its_last_checkpoint(
     with pytest.raises(Killed):
         undisturbed(dataset, config, folder, should_stop=Watcher(die_after=steps).should_stop)
     assert read_checkpoint(folder).adam.steps == steps
+    with pytest.raises(RunError, match=r"was interrupted\. Go on with it by python -m"):
+        open_run(folder)
     watcher = Watcher()
     other = resume(folder, on_event=watcher)
     assert watcher.events[0] == Resumed(2, steps / STEPS_PER_EPOCH, read_seconds(watcher.events[0]))
