@@ -511,7 +511,7 @@ def test_the_covariances_stand_under_the_pointer_and_in_the_table() -> None:
     history = against()
     reader = next(trace for trace in shares_figure(history).data if trace.name == "linear read")
     assert list(reader.customdata[-1]) == pytest.approx([0.2, -0.5, 0.0])
-    assert "with pairwise %{customdata[1]" in reader.hovertemplate
+    assert "LP %{customdata[1]" in reader.hovertemplate
     row = shares_table(history).iloc[-1]
     assert row["cov(linear, pairwise)"] == -0.5
     assert row["variance of the score (logit²)"] == pytest.approx(2.0)

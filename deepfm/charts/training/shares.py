@@ -24,7 +24,8 @@ BELOW: Final = -0.005
 SHARES_CAPTION: Final = (
     "each band is one term's share of the variance of the score over the reference rows: its "
     "covariance with the score, over the variance of the score. Together they are 100 %. A term "
-    "that mostly works against the others has a share below zero, and hangs under the line."
+    "that mostly works against the others has a share below zero, and hangs under the line. Under "
+    "the pointer LL is the variance of linear, LP its covariance with pairwise."
 )
 
 Triple = tuple[float, float, float]
@@ -158,9 +159,10 @@ def _reader(shares: Sequence[TermShares], term: str, shown: Sequence[str]) -> go
     made_of = [
         [each.covariance[place][TERM_NAMES.index(name)] for name in columns] for each in shares
     ]
-    words = "variance %{customdata[0]:+.3f}" + "".join(
-        f", with {other} %{{customdata[{number}]:+.3f}}"
-        for number, other in enumerate(others, start=1)
+    letter = TERM_LETTERS[term]
+    words = "  ".join(
+        f"{letter}{TERM_LETTERS[name]} %{{customdata[{number}]:+.2f}}"
+        for number, name in enumerate(columns)
     )
     return go.Scatter(
         x=numbers([each.epoch for each in shares]),
@@ -170,7 +172,7 @@ def _reader(shares: Sequence[TermShares], term: str, shown: Sequence[str]) -> go
         mode="lines",
         line={"width": 0, "color": colour(term)},
         opacity=0,
-        hovertemplate=f"{TERM_LETTERS[term]} {term} %{{y:.1%}}: {words}<extra></extra>",
+        hovertemplate=f"<b>{letter}</b> {term} %{{y:.1%}}<br>{words}<extra></extra>",
     )
 
 
