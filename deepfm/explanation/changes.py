@@ -1,89 +1,79 @@
-"""One impression to the scores of its neighbours, in which one field has another value."""
+"""One impression to its score with another value in one field, and to the change that does most."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepfm.data.vocabulary import Field, FieldValues, Vocabulary
-from deepfm.errors import RunError
+from deepfm.data.vocabulary import FieldValues
+from deepfm.explanation.neighbours import Indices, Neighbours, checked, neighbours_of
 from deepfm.terms import Terms
-from deepfm.trained import TrainedModel
-from deepfm.trained.weights import Float32s, Float64s, Ids, Weights
+from deepfm.trained import TrainedModel, commonest, values_at
+from deepfm.trained.weights import Float32s, Float64s, Ids
 
-COMMONEST: Final = 200
-"""How many values of each field are tried for the best change."""
-SEEN_OFTEN: Final = 20
-"""Training rows from which on a value's own effect is more than chance."""
-
-
-@dataclass(frozen=True)
-class Neighbours:
-    """The impressions that differ from one, int32[F], in a single field."""
-
-    weights: Weights
-    ids: Ids
-
-    def terms(self, position: int, values: NDArray[np.int32]) -> Terms:
-        """The terms with each of the values, int32[U], in place of the field at a position.
-
-        Only what changes is computed: O(U · (K + H)) before the network's second layer.
-        """
-        old = self.ids[position : position + 1]
-        effects = self.weights.linear_effects
-        linear = self._own.linear + effects[values] - effects[old]
-        factors = self.weights.factors
-        partners = self._factor_sum - factors[old[0]]
-        pairwise = self._own.pairwise + (factors[values] - factors[old]) @ partners
-        return Terms(linear, pairwise, self._deep(position, old, values))
-
-    def _deep(self, position: int, old: NDArray[np.int32], values: NDArray[np.int32]) -> Float64s:
-        if not self.weights.layers:
-            return np.zeros(len(values))
-        others = self._first_layer_sum - self.weights.first_layer(old, position)
-        return self.weights.deep_after_first_layer(
-            others + self.weights.first_layer(values, position)
-        )
-
-    @cached_property
-    def _own(self) -> Terms:
-        return self.weights.terms(self.ids[None])
-
-    @cached_property
-    def _factor_sum(self) -> Float64s:
-        return self.weights.factors[self.ids].sum(axis=0, dtype=np.float64)
-
-    @cached_property
-    def _first_layer_sum(self) -> Float32s:
-        by_field = [self.weights.first_layer(self.ids[i : i + 1], i) for i in range(len(self.ids))]
-        return np.sum(by_field, axis=0, dtype=np.float32)
+AT_ONCE: Final = 2_000
+"""How many values of a field are scored without being asked for; the commonest."""
 
 
 @dataclass(frozen=True)
 class WhatIf:
-    """The score of every value of one field, the others staying as they are.
+    """The score of values of one field, the others staying as they are.
 
     values   U values with index and training counts, the commonest first, the default last
     terms    raw terms, float64[U] each
-    current  which of the values the impression has
+    current  which of the values the impression has; None where it is not among them
+    of       how many values the field has in all
     """
 
     field: str
     values: FieldValues
     terms: Terms
-    current: int
+    current: int | None
+    of: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether every value of the field is among them."""
+        return len(self.values) == self.of
 
 
-def what_if(model: TrainedModel, ids: Ids, field: str) -> WhatIf:
-    """Score every value of a field for the impression ids int32[F]; SchemaError if unknown."""
+def what_if(model: TrainedModel, ids: Ids, field: str, most: int = AT_ONCE) -> WhatIf:
+    """Score the commonest values of a field, at most `most`, for the impression ids int32[F].
+
+    The impression's own value and “rare or unseen” are among them in any case. SchemaError for an
+    unknown field. Of 100,000 values the others are scored by `what_if_values`.
+    """
     position = model.fields.index(model.vocabulary.field(field))
-    values = model.vocabulary.values(field)
-    terms = Neighbours(model.weights, _checked(model, ids)).terms(position, values.index)
-    return WhatIf(field, values, terms, int(np.flatnonzero(values.index == ids[position])[0]))
+    checked(model, ids)
+    values = commonest(model.vocabulary, field, most, also=[int(ids[position])])
+    return _scored(model, ids, field, values)
+
+
+def what_if_values(
+    model: TrainedModel, ids: Ids, field: str, values: Sequence[str] | Indices
+) -> WhatIf:
+    """Score just these values of a field, by text or as features int32[U], in their order.
+
+    A text that is none of the field's values is scored as “rare or unseen”.
+    """
+    checked(model, ids)
+    index = (
+        values
+        if isinstance(values, np.ndarray)
+        else model.vocabulary.encode_column(field, list(values))
+    )
+    return _scored(model, ids, field, values_at(model.vocabulary, field, index))
+
+
+def _scored(model: TrainedModel, ids: Ids, field: str, values: FieldValues) -> WhatIf:
+    position = model.fields.index(model.vocabulary.field(field))
+    terms = neighbours_of(model, ids).terms(position, values.index)
+    places = np.flatnonzero(values.index == ids[position])
+    current = int(places[0]) if len(places) else None
+    return WhatIf(field, values, terms, current, model.fields[position].size)
 
 
 @dataclass(frozen=True)
@@ -115,22 +105,77 @@ def best_change(
     others were seen more often. None where no change moves it that way.
     """
     ids = impression if isinstance(impression, np.ndarray) else model.encode(impression)
-    neighbours = Neighbours(model.weights, _checked(model, ids))
-    logit = float(model.score(ids[None]).logit[0])
-    direction = -1.0 if logit >= 0 else 1.0
-    best, best_gain = ids, 0.0
-    for position, field in enumerate(model.fields):
-        values = _choosable(model.vocabulary, field)
-        gains = direction * (neighbours.terms(position, values).logit - logit)
-        if len(gains) and gains.max() > best_gain:
-            best_gain = float(gains.max())
-            best = ids.copy()
-            best[position] = values[np.argmax(gains)]
-    return None if best is ids else _change(model, ids, best)
+    changes = single_changes(model, ids)
+    direction = -1.0 if changes.own >= 0 else 1.0
+    gains = direction * (changes.logits - changes.own)
+    if not len(gains) or gains.max() <= 0:
+        return None
+    best, changed = int(np.argmax(gains)), ids.copy()
+    changed[changes.positions[best]] = changes.values[best]
+    return _change(model, ids, changed, int(changes.positions[best]))
 
 
-def _change(model: TrainedModel, ids: Ids, changed: Ids) -> Change:
-    position = int(np.flatnonzero(ids != changed)[0])
+@dataclass(frozen=True, eq=False)
+class SingleChanges:
+    """Every change of one field that may be proposed, U of them, field by field.
+
+    positions  int64[U]    which field
+    values     int32[U]    its feature after the change
+    fm         float64[U]  the FM branch after it
+    logits     float64[U]  the score after it
+    sums       float32[U, H]  the network's first layer after it; H is 0 without a network
+    own        the score before
+    """
+
+    neighbours: Neighbours
+    positions: NDArray[np.intp]
+    values: Indices
+    fm: Float64s
+    logits: Float64s
+    sums: Float32s
+    own: float
+
+    @property
+    def moved_factors(self) -> Float32s:
+        """By how much each change moves its field's embedding, float32[U, K]."""
+        factors, ids = self.neighbours.weights.factors, self.neighbours.ids
+        moved: Float32s = factors[self.values] - factors[ids[self.positions]]
+        return moved
+
+    def logits_of_pairs(self, places: NDArray[np.intp]) -> Float64s:
+        """The score after two changes at once, of two fields: float64[P] for places int64[P, 2]."""
+        neighbours, first, second = self.neighbours, places[:, 0], places[:, 1]
+        singles = self.fm[first] + self.fm[second] - neighbours.own.fm
+        moved = self.moved_factors
+        together = (moved[first] * moved[second]).sum(axis=1, dtype=np.float64)
+        return (
+            singles
+            + together
+            + neighbours.deep_from(
+                self.sums[first] + self.sums[second] - neighbours.first_layer_sum
+            )
+        )
+
+
+def single_changes(model: TrainedModel, ids: Ids) -> SingleChanges:
+    """Score every change of one field to one of its commonest values, those of `best_change`."""
+    neighbours, choices = neighbours_of(model, ids), model.choosable
+    fm = np.concatenate(
+        [np.add(*neighbours.fm(position, each)) for position, each in enumerate(choices)]
+    )
+    sums = neighbours.first_layer_of_all(choices)
+    return SingleChanges(
+        neighbours,
+        np.repeat(np.arange(len(choices)), [len(each) for each in choices]),
+        np.concatenate(choices),
+        fm,
+        fm + neighbours.deep_from(sums),
+        sums,
+        float(neighbours.own.logit[0]),
+    )
+
+
+def _change(model: TrainedModel, ids: Ids, changed: Ids, position: int) -> Change:
     field, index = model.fields[position].name, int(changed[position])
     terms = model.score(np.stack([ids, changed]))
     return Change(
@@ -144,31 +189,3 @@ def _change(model: TrainedModel, ids: Ids, changed: Ids) -> Change:
         probability=float(terms.probability[1]),
         flips=bool((terms.logit[0] >= 0) != (terms.logit[1] >= 0)),
     )
-
-
-def _choosable(vocabulary: Vocabulary, field: Field) -> NDArray[np.int32]:
-    """Indices of the commonest values that a person can choose, int32[U]."""
-    last = field.default - (field.role == "numeric")
-    first = field.offset
-    if first < last and not vocabulary.decode_column(field.name, np.array([first]))[0].as_py():
-        first += 1
-    counts = vocabulary.counts[first:last]
-    places = np.arange(len(counts))
-    if len(counts) > COMMONEST:
-        places = np.argpartition(-counts, COMMONEST)[:COMMONEST]
-    often = places[counts[places] >= SEEN_OFTEN]
-    return (first + (often if len(often) else places)).astype(np.int32)
-
-
-def _checked(model: TrainedModel, ids: Ids) -> Ids:
-    """ids itself; RunError unless int32[F] with each index within its field."""
-    fields = model.fields
-    if ids.shape != (len(fields),) or any(
-        not field.offset <= index <= field.default
-        for field, index in zip(fields, ids.tolist(), strict=False)
-    ):
-        raise RunError(
-            f"The feature indices do not fit this run's {len(fields)} fields. "
-            "Encode the impression with this run's vocabulary."
-        )
-    return ids

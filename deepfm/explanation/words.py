@@ -89,7 +89,7 @@ def describe(explanation: Explanation, change: Change | None = None) -> list[Spa
     """
     spans = [
         Span(format_probability(explanation.probability), "strong"),
-        Span(f", against {format_probability(explanation.typical)} for a typical impression. "),
+        Span(f", against {format_probability(explanation.typical)} for {explanation.against}. "),
         *_movers(explanation),
     ]
     if change is not None:

@@ -16,8 +16,10 @@ from deepfm.data.vocabulary import Field, Vocabulary
 from deepfm.errors import RunError
 from deepfm.events import Event, Finished
 from deepfm.terms import TERM_NAMES, Terms
+from deepfm.trained.choices import choosable
 from deepfm.trained.reference import Reference, reference_from_ids
 from deepfm.trained.run_folder import VALUE, PartTable, RunConfig, RunFolder
+from deepfm.trained.training_means import TrainingMeans
 from deepfm.trained.weights import Float32s, Float64s, Ids, Weights, weights_from_tensors
 
 
@@ -134,6 +136,16 @@ class TrainedModel:
         rows = len(self.reference_ids)
         name = f"{rows:,} training row{'' if rows == 1 else 's'} drawn at random"
         return reference_from_ids(self.weights, self.reference_ids, name)
+
+    def training_means(self) -> TrainingMeans | None:
+        """The means over all training rows; None where no job has measured this very model yet."""
+        measured = self.files.training_means(self.vocabulary, self.weights.factors.shape[1])
+        return measured if measured is not None and measured.fits(self.weights) else None
+
+    @cached_property
+    def choosable(self) -> tuple[NDArray[np.int32], ...]:
+        """By field, the values that a change may propose, int32[U]; found once."""
+        return tuple(choosable(self.vocabulary, field) for field in self.fields)
 
     def events(self) -> tuple[Event, ...]:
         """What the run reported while it was trained."""

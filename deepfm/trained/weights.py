@@ -18,6 +18,8 @@ Float64s = NDArray[np.float64]
 
 BLOCK_NUMBERS: Final = 2**21
 """How many numbers one block of scoring may hold in its widest array: 8 MB of float32."""
+WALK_NUMBERS: Final = 2**19
+"""The same after the first layer, where many small neighbours of one impression are scored."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Weights:
     """All that a trained model learned, V features in F fields.
 
     linear_effects  float64[V]     a · w, what one feature adds to the linear term
+    linear_table    float32[V]     w alone
+    linear_scale    float          a
     linear_bias     float          b
     factors         float32[V, K]  embeddings of the pairwise term; K is 0 without it
     deep_table      float32[V, K]  embeddings that the network reads, the same array where shared
@@ -42,6 +46,8 @@ class Weights:
     num_features: int
     num_fields: int
     linear_effects: Float64s
+    linear_table: Float32s
+    linear_scale: float
     linear_bias: float
     factors: Float32s
     deep_table: Float32s
@@ -85,8 +91,17 @@ class Weights:
     def deep_after_first_layer(self, sums: Float32s) -> Float64s:
         """The network's output, float64[N], from its first layer's sums float32[N, H]."""
         output = np.empty(len(sums))
-        for block in slices(len(sums), max(1, BLOCK_NUMBERS // max(self._widths))):
-            output[block] = self._rest(sums[block] + self.layers[0].bias)
+        rows = max(1, min(len(sums), WALK_NUMBERS // max(self._widths)))
+        # Written into again and again: fresh arrays of megabytes cost more than the products.
+        buffers = [np.empty((rows, width), np.float32) for width in self._widths]
+        for block in slices(len(sums), rows):
+            count = len(sums[block])
+            hidden = np.add(sums[block], self.layers[0].bias, out=buffers[0][:count])
+            for layer, buffer in zip(self.layers[1:], buffers[1:], strict=True):
+                self._activate_in_place(hidden)
+                hidden = np.matmul(hidden, layer.weight.T, out=buffer[:count])
+                hidden += layer.bias
+            output[block] = hidden[:, 0]
         return output
 
     def _network(self, inputs: Float32s) -> Float64s:
@@ -102,6 +117,12 @@ class Weights:
         if self.activation == "tanh":
             return np.tanh(hidden)
         return np.maximum(hidden, np.float32(0))
+
+    def _activate_in_place(self, hidden: Float32s) -> None:
+        if self.activation == "tanh":
+            np.tanh(hidden, out=hidden)
+        else:
+            np.maximum(hidden, np.float32(0), out=hidden)
 
     @property
     def _widths(self) -> tuple[int, ...]:
@@ -165,12 +186,16 @@ def weights_from_tensors(
     """The weights from named tensors; RunError names the one that is missing, foreign or wrong."""
     _check_tensors(tensors, tensor_shapes(num_features, num_fields, model))
     none = np.zeros((num_features, 0), np.float32)
+    linear_table = tensors.get("linear.table", np.zeros(num_features, np.float32))
+    linear_scale = float(tensors["linear.scale"][0]) if "linear" in model.terms else 0.0
     shared = tensors.get("factors.table", none)
     deep = "deep" in model.terms
     return Weights(
         num_features=num_features,
         num_fields=num_fields,
-        linear_effects=_linear_effects(tensors, num_features),
+        linear_effects=linear_table.astype(np.float64) * linear_scale,
+        linear_table=linear_table,
+        linear_scale=linear_scale,
         linear_bias=float(tensors["linear.bias"][0]) if "linear" in model.terms else 0.0,
         factors=shared if "pairwise" in model.terms else none,
         deep_table=tensors.get("deep.table", shared) if deep else none,
@@ -180,12 +205,6 @@ def weights_from_tensors(
         ),
         activation=model.activation,
     )
-
-
-def _linear_effects(tensors: Mapping[str, Float32s], num_features: int) -> Float64s:
-    if "linear.table" not in tensors:
-        return np.zeros(num_features)
-    return tensors["linear.table"].astype(np.float64) * float(tensors["linear.scale"][0])
 
 
 def _check_tensors(tensors: Mapping[str, Float32s], shapes: Mapping[str, tuple[int, ...]]) -> None:

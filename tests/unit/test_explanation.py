@@ -26,7 +26,7 @@ from deepfm.explanation import (
     strongest,
     what_if,
 )
-from deepfm.explanation.shapley import deep_by_field
+from deepfm.explanation.shapley import deep_by_field, random_draws
 from deepfm.trained import TrainedModel, open_run, reference_from_ids
 from tests.unit.run_folders import ALL_MODELS, RunSpec, random_ids, write_run
 
@@ -144,10 +144,8 @@ def slow_deep_by_field(
     model: TrainedModel, ids: NDArray[np.int32], draws: int, seed: int
 ) -> Values:
     """The same draws, walked one field at a time with the whole network scored each time."""
-    rng = np.random.default_rng(seed)
     reference, fields = model.reference, len(ids)
-    rows = rng.integers(len(reference), size=draws)
-    orders = rng.permuted(np.tile(np.arange(fields), (draws, 1)), axis=1)
+    rows, orders = random_draws(len(reference.ids), fields, 0, draws, seed)
     contributions = np.zeros((draws, fields))
     for draw in range(draws):
         for order in (orders[draw], orders[draw][::-1]):
@@ -172,7 +170,7 @@ def test_the_quick_walk_is_the_slow_walk(
     ids = one_impression(model)
     expected = slow_deep_by_field(model, ids, draws=12, seed=5)
     for numbers in (2**21, 100):
-        monkeypatch.setattr("deepfm.explanation.shapley.DRAWS_AT_ONCE_NUMBERS", numbers)
+        monkeypatch.setattr("deepfm.explanation.shapley.WALK_NUMBERS", numbers)
         quick = deep_by_field(model.weights, model.reference, ids, 12, 5)
         np.testing.assert_allclose(quick.values, expected, atol=1e-4)
 
@@ -397,7 +395,7 @@ def test_the_best_change_of_many_fields_is_quick(tmp_path: Path) -> None:
 def test_only_the_commonest_values_are_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deepfm.explanation.changes.COMMONEST", 3)
+    monkeypatch.setattr("deepfm.trained.choices.COMMONEST", 3)
     spec = RunSpec(categorical=(40, 30), numeric=False)
     model = open_run(write_run(tmp_path / "run", spec))
     for seed in range(10):
