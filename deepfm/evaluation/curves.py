@@ -1,5 +1,6 @@
 """Labels and scores to the curves and tables of the Evaluate page, thinned for display."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -32,7 +33,11 @@ def roc(
 
     None where the rows have one class only: there is no such curve.
     """
-    counts = count(labels, scores)
+    return roc_of(count(labels, scores), step)
+
+
+def roc_of(counts: Counts, step: float | None = DISPLAY_STEP) -> RocCurve | None:
+    """The same from counts."""
     if not counts.has_both_classes:
         return None
     fpr = np.append(0.0, counts.false_positives / counts.negatives)
@@ -69,7 +74,13 @@ def precision_recall(
     labels: NDArray[Any], scores: NDArray[Any], step: float | None = DISPLAY_STEP
 ) -> PrecisionRecallCurve | None:
     """The precision-recall curve, thinned in recall but with its peaks; None without clicks."""
-    counts = count(labels, scores)
+    return precision_recall_of(count(labels, scores), step)
+
+
+def precision_recall_of(
+    counts: Counts, step: float | None = DISPLAY_STEP
+) -> PrecisionRecallCurve | None:
+    """The same from counts."""
     if not counts.positives:
         return None
     recall = counts.true_positives / counts.positives
@@ -174,7 +185,11 @@ def gain(
     labels: NDArray[Any], scores: NDArray[Any], step: float | None = DISPLAY_STEP
 ) -> GainCurve | None:
     """The cumulative gain curve from (0, 0) to (1, 1); None without clicks."""
-    counts = count(labels, scores)
+    return gain_of(count(labels, scores), step)
+
+
+def gain_of(counts: Counts, step: float | None = DISPLAY_STEP) -> GainCurve | None:
+    """The same from counts."""
     if not counts.positives:
         return None
     taken = counts.true_positives + counts.false_positives
@@ -248,13 +263,23 @@ def threshold_table(
     They stand at even distances along the ROC curve, not along the probability: each step of the
     slider moves the point visibly, also where clicks are rare and all probabilities small.
     """
-    counts = count(labels, probability)
+    return threshold_table_of(count(labels, probability), points)
+
+
+def threshold_table_of(
+    counts: Counts, points: int = 201, also: Sequence[float] = ()
+) -> ThresholdTable:
+    """The same from counts whose thresholds are probabilities.
+
+    also   further thresholds that must be among them
+    """
     above_all = np.nextafter(counts.thresholds[0], np.inf)
     thresholds = np.unique(
         np.concatenate(
             [
                 _even_thresholds(counts, points),
                 [0.0, 0.5, counts.positives / counts.rows, max(1.0, float(above_all))],
+                also,
             ]
         )
     )
@@ -276,38 +301,3 @@ def _table_at(counts: Counts, thresholds: Float64s) -> ThresholdTable:
     tp = np.append(0, counts.true_positives)[at_or_above]
     fp = np.append(0, counts.false_positives)[at_or_above]
     return ThresholdTable(thresholds, tp, fp, counts.positives - tp, counts.negatives - fp)
-
-
-@dataclass(frozen=True)
-class BestThreshold:
-    """The threshold at which a figure is highest, and the figure there."""
-
-    threshold: float
-    value: float
-
-
-def best_f1(labels: NDArray[Any], probability: NDArray[Any]) -> BestThreshold:
-    """The threshold with the highest F1 (harmonic mean of precision and recall)."""
-    counts = count(labels, probability)
-    f1 = (
-        2
-        * counts.true_positives
-        / (counts.positives + counts.true_positives + counts.false_positives)
-    )
-    return _best(counts, f1)
-
-
-def best_youden(labels: NDArray[Any], probability: NDArray[Any]) -> BestThreshold | None:
-    """The threshold with the highest tpr − fpr (Youden's J); None with one class only."""
-    counts = count(labels, probability)
-    if not counts.has_both_classes:
-        return None
-    return _best(
-        counts,
-        counts.true_positives / counts.positives - counts.false_positives / counts.negatives,
-    )
-
-
-def _best(counts: Counts, figure: Float64s) -> BestThreshold:
-    best = int(np.argmax(figure))
-    return BestThreshold(float(counts.thresholds[best]), float(figure[best]))

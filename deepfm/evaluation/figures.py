@@ -86,20 +86,32 @@ def auc_interval(counts: Counts) -> tuple[float, float] | None:
 
     None where it cannot be had: fewer than two rows of either class.
     """
-    if counts.positives < 2 or counts.negatives < 2:
+    centre, spreads = auc_of(counts), auc_spreads(counts)
+    if centre is None or spreads is None:
+        return None
+    variance = spreads[0] / counts.positives + spreads[1] / counts.negatives
+    half_width = NORMAL_95 * float(np.sqrt(variance))
+    return max(0.0, centre - half_width), min(1.0, centre + half_width)
+
+
+def auc_spreads(counts: Counts) -> tuple[float, float] | None:
+    """How far single rows differ in how well they are ranked: variances of the clicked and others.
+
+    The AUC's variance is the first over the clicked rows plus the second over the others (DeLong).
+    None with fewer than two rows of either class.
+    """
+    centre = auc_of(counts)
+    if centre is None or counts.positives < 2 or counts.negatives < 2:
         return None
     clicked = np.diff(counts.true_positives, prepend=0)
     unclicked = np.diff(counts.false_positives, prepend=0)
     # For a row of each score, the share of the other class that it is ranked rightly against.
     for_clicked = 1 - (counts.false_positives - unclicked / 2) / counts.negatives
     for_unclicked = (counts.true_positives - clicked / 2) / counts.positives
-    centre = auc_of(counts)
-    assert centre is not None
-    variance = clicked @ (for_clicked - centre) ** 2 / (
-        (counts.positives - 1) * counts.positives
-    ) + unclicked @ (for_unclicked - centre) ** 2 / ((counts.negatives - 1) * counts.negatives)
-    half_width = NORMAL_95 * float(np.sqrt(variance))
-    return max(0.0, centre - half_width), min(1.0, centre + half_width)
+    return (
+        float(clicked @ (for_clicked - centre) ** 2 / (counts.positives - 1)),
+        float(unclicked @ (for_unclicked - centre) ** 2 / (counts.negatives - 1)),
+    )
 
 
 def average_precision_of(counts: Counts) -> float | None:

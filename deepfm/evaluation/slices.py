@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from deepfm.errors import DataError
-from deepfm.evaluation.figures import auc, log_loss
+from deepfm.evaluation.figures import auc
+from deepfm.evaluation.judged import JudgedRows, judged_rows
 from deepfm.intervals import wilson_interval
 from deepfm.trained import TrainedModel
 
@@ -40,40 +41,35 @@ def slices(model: TrainedModel, field: str, part: str | None = None) -> tuple[Sl
     Over the rows of the part that the run keeps with their values (100,000 at most). SchemaError
     for an unknown field, DataError for a part without such rows.
     """
-    place = model.fields.index(model.vocabulary.field(field))
-    ids = model.impression_ids(part)[:, place]
-    if not len(ids):
-        raise DataError(f"The run keeps no rows of the part {part or model.part!r}.")
-    scores = model.scores(part)
-    labels, logit = scores.labels[: len(ids)], scores.terms.logit[: len(ids)]
-    probability = scores.terms.probability[: len(ids)]
-    found, counts = np.unique(ids, return_counts=True)
+    return slices_of(judged_rows(model, part), field)
+
+
+def slices_of(rows: JudgedRows, field: str) -> tuple[Slice, ...]:
+    """The same of any judged rows, as far as their values are known."""
+    known = rows.known
+    codes = known.codes(field)
+    found, counts = np.unique(codes, return_counts=True)
     order = np.argsort(-counts, kind="stable")
-    shown = [found[i] for i in order[:MOST_SLICES] if counts[i] >= FEWEST_ROWS]
-    groups = [
-        (model.vocabulary.decode_column(field, np.array([v]))[0].as_py(), ids == v) for v in shown
-    ]
-    rest = ~np.isin(ids, shown)
+    shown = [int(found[i]) for i in order[:MOST_SLICES] if counts[i] >= FEWEST_ROWS]
+    all_slices = [_slice(known, known.value_of(field, code), codes == code) for code in shown]
+    rest = ~np.isin(codes, shown)
     if rest.any():
-        groups.append((None, rest))
-    return tuple(
-        _slice(value, labels[rows], logit[rows], probability[rows]) for value, rows in groups
-    )
+        all_slices.append(_slice(known, None, rest))
+    return tuple(all_slices)
 
 
-def _slice(
-    value: str | None, labels: np.ndarray, logit: np.ndarray, probability: np.ndarray
-) -> Slice:
+def _slice(known: JudgedRows, value: str | None, chosen: NDArray[np.bool_]) -> Slice:
+    labels = known.labels[chosen]
     rows, clicks = len(labels), int(labels.sum())
     low, high = wilson_interval(np.array([clicks]), np.array([rows]))
     return Slice(
         value=value,
         rows=rows,
         clicks=clicks,
-        predicted=float(probability.mean()),
+        predicted=float(known.probability[chosen].mean()),
         base_rate=clicks / rows,
         base_rate_low=float(low[0]),
         base_rate_high=float(high[0]),
-        auc=auc(labels, logit),
-        log_loss=log_loss(labels, logit),
+        auc=auc(labels, known.logit[chosen]),
+        log_loss=float(known.losses[chosen].mean()),
     )
