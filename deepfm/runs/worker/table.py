@@ -59,6 +59,7 @@ WORK: Final = WorkTable(
         "profile": "deepfm.runs.worker.jobs:profile",
         "sweep": "deepfm.runs.worker.jobs:sweep",
         ADVANCE: "deepfm.runs.worker.jobs:advance",
+        "training_means": "deepfm.runs.worker.measuring:training_means",
     },
     quick=frozenset({"inspect", "demo", "profile", ADVANCE}),
     warm_ups={
