@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from deepfm.data.dataset import Part
+from deepfm.training import order as order_module
 from deepfm.training import rows as rows_module
 from deepfm.training.notices import order_notice
 from deepfm.training.order import (
@@ -133,6 +134,23 @@ def test_rows_of_both_orders_train_from_any_step(monkeypatch: pytest.MonkeyPatch
             for (ids, labels), (same_ids, same_labels) in zip(whole[10:], rest, strict=True):
                 assert torch.equal(ids, same_ids) and torch.equal(labels, same_labels)
             assert not list(rows.batches(64, 3, 2, drop_last, first=steps))
+
+
+def test_a_mapped_part_is_read_ahead_and_comes_in_the_same_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = part_of(1_003)
+    np.save(tmp_path / "ids.npy", part.ids)
+    mapped = Part(
+        "train", np.load(tmp_path / "ids.npy", mmap_mode="r"), part.labels, None, tmp_path
+    )
+    monkeypatch.setattr(order_module, "LEAST_READ_AHEAD", 0)
+    for found, expected in zip(
+        taken(FullOrder(mapped), cuts_of(1_003, 64)),
+        taken(FullOrder(part), cuts_of(1_003, 64)),
+        strict=True,
+    ):
+        assert np.array_equal(found, expected)
 
 
 def test_who_trains_is_told_when_rows_are_read_in_blocks() -> None:
