@@ -23,6 +23,8 @@ from tests.unit.fault_kinds import as_trap
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(path.stem for path in (ROOT / "pages").glob("*.py"))
 RUN_PAGES = ("evaluate", "impression", "model")
+LOOKING = (*RUN_PAGES, "train", "runs")
+"""Pages that show something of the run in their address."""
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +96,7 @@ def sql(home: Path, statement: str, *values: object) -> None:
 def test_a_run_whose_folder_was_deleted_by_hand(home: Path) -> None:
     run = the_run(home)
     shutil.rmtree(run.folder)
-    for page in PAGES:
+    for page in LOOKING:
         app = opened(page, run=run.id)
         if page in RUN_PAGES:
             assert "no model" in said(app) or "no run folder" in said(app), page
@@ -103,7 +105,7 @@ def test_a_run_whose_folder_was_deleted_by_hand(home: Path) -> None:
 def test_a_runs_folder_deleted_as_a_whole(home: Path) -> None:
     run = the_run(home)
     shutil.rmtree(run.folder.parent)
-    for page in PAGES:
+    for page in LOOKING:
         opened(page, run=run.id)
 
 
@@ -112,7 +114,7 @@ def test_weights_that_are_a_pickle_are_refused_and_not_loaded(home: Path) -> Non
     mark = as_trap(run.folder / "model.safetensors")
     with pytest.raises(RunError, match=r"model\.safetensors .* damaged or foreign"):
         open_run(run.folder)
-    for page in PAGES:
+    for page in LOOKING:
         app = opened(page, run=run.id)
         if page in RUN_PAGES:
             assert "damaged or foreign" in said(app), page
@@ -132,7 +134,7 @@ def test_damaged_event_rows_are_told_beside_the_curves(home: Path) -> None:
     run = the_run(home)
     sql(home, "UPDATE events SET body = '{' WHERE seq = 2")
     sql(home, "UPDATE events SET body = CAST(x'fffe' AS TEXT) WHERE seq = 3")
-    for page in PAGES:
+    for page in LOOKING:
         opened(page, run=run.id)
     assert "Event 2 of this run is damaged" in said(opened("train", run=run.id))
 
@@ -140,7 +142,7 @@ def test_damaged_event_rows_are_told_beside_the_curves(home: Path) -> None:
 def test_all_events_of_a_run_are_gone(home: Path) -> None:
     run = the_run(home)
     sql(home, "DELETE FROM events")
-    for page in PAGES:
+    for page in LOOKING:
         opened(page, run=run.id)
 
 
@@ -148,7 +150,7 @@ def test_all_events_of_a_run_are_gone(home: Path) -> None:
 def test_a_run_that_ended_badly_says_why(home: Path, state: str) -> None:
     run = the_run(home)
     sql(home, "UPDATE runs SET state = ?, message = 'The cause in words.'", state)
-    for page in PAGES:
+    for page in LOOKING:
         opened(page, run=run.id)
     assert "The cause in words." in said(opened("train", run=run.id))
 
