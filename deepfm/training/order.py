@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -76,12 +77,12 @@ def _read_ahead(array: NDArray[Any]) -> None:
 
     Without it the first steps of a permutation wait for the disk at thousands of random places.
     """
-    path = array.filename if isinstance(array, np.memmap) else None
-    if path is None or array.nbytes < LEAST_READ_AHEAD or not hasattr(os, "posix_fadvise"):
+    name = array.filename if isinstance(array, np.memmap) else None
+    if name is None or array.nbytes < LEAST_READ_AHEAD or not hasattr(os, "posix_fadvise"):
         return
 
     def read() -> None:
-        with open(path, "rb") as file:
+        with Path(name).open("rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
 
     threading.Thread(target=read, daemon=True).start()
