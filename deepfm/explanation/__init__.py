@@ -7,6 +7,7 @@ what_if, what_if_values          one field's values to scores; find_values searc
 surface                          two fields' values to the surfaces of the two branches
 best_change, smallest_flip       the change that does most; the smallest that turns the decision
 pair_in_training                 two values to how often they meet in the training rows
+pair_strengths                   a population to how strongly each pair of fields works together
 arithmetic                       every number between the values and the logit
 describe, strongest              the sentence in words, and what moved a term most
 """
@@ -21,6 +22,7 @@ from deepfm.explanation.arithmetic import (
 from deepfm.explanation.changes import Change, WhatIf, best_change, what_if, what_if_values
 from deepfm.explanation.flips import ChangedValue, Flip, FlipSearch, smallest_flip
 from deepfm.explanation.meetings import PairMeetings, pair_in_training
+from deepfm.explanation.pair_strength import pair_strengths
 from deepfm.explanation.populations import (
     AllTrainingRows,
     OtherImpression,
@@ -71,6 +73,7 @@ __all__ = [
     "measure_training_rows",
     "more_draws",
     "pair_in_training",
+    "pair_strengths",
     "reference_for",
     "smallest_flip",
     "strongest",
