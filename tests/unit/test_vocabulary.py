@@ -14,6 +14,7 @@ from deepfm.data.vocabulary import (
     bucket_names,
     parse_numbers,
     quantile_edges,
+    to_buckets,
 )
 from deepfm.errors import DataError, SchemaError
 
@@ -179,3 +180,17 @@ def test_texts_that_are_no_numbers_are_told_from_missing_ones() -> None:
     )
     assert np.array_equal(numbers[:2], [1.0, -2.5]) and np.isnan(numbers[2:]).all()
     assert unread.tolist() == [False] * 6 + [True] * 4
+
+
+@pytest.mark.parametrize("edges", [0, 1, 9, 16, 17, 40])
+def test_a_bucket_is_found_as_a_search_would_find_it(edges: int) -> None:
+    rng = np.random.default_rng(edges)
+    numbers = rng.integers(-20, 20, 500) / 2
+    numbers[::7] = np.nan
+    numbers[:2] = np.inf, -np.inf
+    upper = np.sort(rng.choice(np.arange(-20, 20) / 2, edges, replace=False))
+    expected = [
+        len(upper) + 1 if np.isnan(number) else sum(number > edge for edge in upper)
+        for number in numbers
+    ]
+    assert to_buckets(numbers, upper).tolist() == expected

@@ -23,7 +23,7 @@ from deepfm.data.vocabulary import (
     to_buckets,
 )
 
-_EDGE_SAMPLE: Final = 1_000_000
+_EDGE_SAMPLE: Final = 250_000
 """Quantiles are taken of at most about this many training rows, spread evenly."""
 
 

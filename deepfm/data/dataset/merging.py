@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-_LEAST_WAITING: Final = 1 << 16
+_LEAST_WAITING: Final = 1 << 18
 """Values that are worth a merging."""
 
 
