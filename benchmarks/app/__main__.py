@@ -18,21 +18,23 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import report
-from benchmarks.app import first_point
+from benchmarks.app import clients, first_point, pages, store
 from benchmarks.app.figures import Figure, table
 from benchmarks.app.visit import browsing
+from benchmarks.shapes import add_cache_flag, seed_shape
 from deepfm.data.catalog import open_demo
+from deepfm.locks import FileLock
+from deepfm.runs.worker.service import worker_lock
 from tests.browser.server import Server, serving
 
-Found = tuple[list[Figure], dict[str, Any]]
+Found = tuple[list[Figure], Any]
 
 
 def main() -> None:
     """Measure the parts that are asked for, and print them."""
-    given = arguments()
     figures: list[Figure] = []
     behind: dict[str, Any] = {}
-    for name, measure in parts(given).items():
+    for name, measure in parts(arguments()).items():
         found, behind[name] = measure()
         figures += found
     print(report.title("The app", report.machine()))
@@ -41,26 +43,53 @@ def main() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    """The flags; without any, all parts."""
+    """The flags; without any that names a part, all parts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--first-point", action="store_true")
+    parser.add_argument("--first-point", action="store_true", help="a click on Train to its point")
+    parser.add_argument("--pages", action="store_true", help="moving between pages")
+    parser.add_argument("--clients", action="store_true", help="many who watch one run")
+    parser.add_argument("--store", type=int, metavar="RUNS", help="pages with so many runs")
     parser.add_argument("--clicks", type=int, default=first_point.CLICKS)
-    return parser.parse_args()
+    parser.add_argument("--rounds", type=int, default=pages.ROUNDS)
+    parser.add_argument("--crowd", type=int, default=clients.CLIENTS)
+    parser.add_argument("--seconds", type=float, default=clients.SECONDS)
+    add_cache_flag(parser)
+    given = parser.parse_args()
+    if not (given.first_point or given.pages or given.clients or given.store):
+        given.first_point = given.pages = given.clients = True
+        given.store = store.RUNS
+    return given
 
 
 def parts(given: argparse.Namespace) -> dict[str, Callable[[], Found]]:
     """What to measure, by name."""
-    return {"first_point": lambda: measure_first_point(given.clicks)}
+    all_parts: dict[str, tuple[bool, Callable[[], Found]]] = {
+        "first_point": (given.first_point, lambda: measure_first_point(given.clicks)),
+        "pages": (given.pages, lambda: measure_pages(given.cache, given.rounds)),
+        "clients": (
+            given.clients,
+            lambda: measure_clients(given.cache, given.crowd, given.seconds),
+        ),
+        "store": (bool(given.store), lambda: measure_store(given.store)),
+    }
+    return {name: measure for name, (wanted, measure) in all_parts.items() if wanted}
 
 
 @contextmanager
-def served() -> Iterator[Server]:
-    """The app on an empty home in which the demo is prepared."""
-    with tempfile.TemporaryDirectory() as folder:
+def served(*, worker: bool = True) -> Iterator[Server]:
+    """The app on an empty home in which the demo is prepared.
+
+    worker   False keeps the worker's place, so that what stands in the store stays as it is
+    """
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         home = Path(folder) / "home"
         open_demo(home)
+        lock = FileLock(worker_lock(home))
+        if not worker:
+            lock.acquire()
         with serving(home) as server:
             yield server
+            lock.release()
 
 
 def measure_first_point(clicks: int) -> Found:
@@ -68,6 +97,29 @@ def measure_first_point(clicks: int) -> Found:
     with served() as server, browsing() as browser:
         found = first_point.measure(browser, server, clicks)
     return first_point.figures(found), first_point.as_json(found)
+
+
+def measure_pages(cache: Path, rounds: int) -> Found:
+    """All pages, idle and while the seed's shape is trained."""
+    dataset = seed_shape(cache)
+    with served() as server, browsing() as browser:
+        found = pages.measure(browser, server, dataset, rounds)
+    return pages.figures(found), pages.as_json(found)
+
+
+def measure_clients(cache: Path, crowd: int, seconds: float) -> Found:
+    """Many who watch one run of the seed's shape."""
+    dataset = seed_shape(cache)
+    with served() as server, browsing() as browser:
+        found = clients.measure(browser, server, dataset, crowd, seconds)
+    return clients.figures(found), clients.as_json(found)
+
+
+def measure_store(runs: int) -> Found:
+    """The runs page and a live page, with few runs and with many."""
+    with served(worker=False) as server, browsing() as browser:
+        found = store.measure(browser, server, open_demo(server.home), runs)
+    return store.figures(found), store.as_json(found)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A home folder to an app that serves it, its worker warm, and a real Chromium that visits it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,16 +89,21 @@ def visiting(browser: Browser, server: Server, script: str = "") -> Iterator[Vis
 
 def wait_until_warm(home: Path) -> None:
     """Until the worker's spares have warmed up: all of its processes do nothing but wait."""
+    until(lambda: _waits(holder(worker_lock(home))), "the worker to be warm")
+
+
+def until(holds: Callable[[], bool], what: str) -> None:
+    """Wait for something."""
     deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        worker = holder(worker_lock(home))
-        if worker is not None and len(descendants(worker)) >= 2 and _waits(worker):
-            return
+    while not holds():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"Waited {PATIENCE:g} s for {what}.")
         time.sleep(0.05)
-    raise SystemExit(f"The worker was not warm within {PATIENCE:g} s.")
 
 
-def _waits(worker: int) -> bool:
+def _waits(worker: int | None) -> bool:
+    if worker is None or len(descendants(worker)) < 2:
+        return False
     before = busy_seconds(worker)
     time.sleep(QUIET_SECONDS)
     return busy_seconds(worker) - before < QUIET_SHARE * QUIET_SECONDS

@@ -89,6 +89,8 @@ function say(state, error) {
   state.failure.hidden = false;
 }
 
+const FIRST_POINTS_MS = 400;
+
 // Charts take turns, so that between two drawings the browser can paint and hear: first those in
 // sight, the others when nothing else is to do. Of the drawings of one chart that are asked for
 // meanwhile only the last is made.
@@ -100,7 +102,8 @@ function draw(state) {
 }
 
 async function takeTurn(unseen = false) {
-  const ready = [...TURNS.waiting].filter((state) => !state.drawing);
+  const now = performance.now();
+  const ready = [...TURNS.waiting].filter((state) => !state.drawing && state.notBefore <= now);
   const next = ready.find(isInSight) ?? (unseen ? ready[0] : undefined);
   if (TURNS.busy) return;
   if (!next) { if (ready.length) whenIdle(); return; }
@@ -115,6 +118,19 @@ async function takeTurn(unseen = false) {
 function isInSight({ root }) {
   const { top, bottom } = root.getBoundingClientRect();
   return bottom > 0 && top < window.innerHeight;
+}
+
+// What is about to get its first points is drawn with them, not once more before.
+function waitForPoints(state) {
+  if (state.shown || state.figure.data.some(hasPoints)) { state.notBefore = 0; return; }
+  if (state.notBefore) return;
+  state.notBefore = performance.now() + FIRST_POINTS_MS;
+  setTimeout(takeTurn, FIRST_POINTS_MS + 1);
+}
+
+function hasPoints({ x, y, z }) {
+  const values = y ?? x ?? z;
+  return Boolean(values?.bdata || values?.length > 1 || (values?.[0] ?? null) !== null);
 }
 
 function whenIdle() {
@@ -354,7 +370,7 @@ function setSlider(state, slider) {
 function open(root) {
   const find = (name) => root.querySelector(`.dfm-${name}`);
   const state = {
-    root, frame: -1, zoomed: {}, heading: find('heading'), chart: find('chart'),
+    root, frame: -1, zoomed: {}, notBefore: 0, heading: find('heading'), chart: find('chart'),
     failure: find('failure'), control: find('control'), label: find('label'),
     range: find('range'), thumb: find('thumb'), scale: find('scale'), readout: find('readout'), play: find('play'), caption: find('caption'),
     zoomNote: find('zoomed'),
@@ -430,6 +446,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     state.caption.textContent = data.caption;
     state.caption.hidden = !data.caption;
     setSlider(state, data.slider);
+    waitForPoints(state);
     draw(state);
   } catch (error) {
     say(state, error);

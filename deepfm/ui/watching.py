@@ -22,6 +22,10 @@ SOON: Final = 0.1
 """Seconds between looks from a run's turn until its first point is there."""
 LIVE: Final = 0.5
 """Seconds between looks at what is learning, or waits for others."""
+MOMENT: Final = 0.15
+"""Seconds that a drawing waits for the first point, which then need not wait for the next look."""
+BEGINNING: Final = 3.0
+"""Seconds after it was asked for in which a run's first point is expected at any moment."""
 RESUME_ERROR: Final = "train_resume_error"
 NOBODY_AFTER: Final = 15.0
 """Seconds that a run is first in the queue before we ask whether there is a worker."""
@@ -78,9 +82,21 @@ def _run(run_id: str, interval: float | None) -> None:
     with st.container():
         if row.ended:
             _notices(history)
+    if wanted == SOON and time.time() - row.created < BEGINNING:
+        cursor, history = _with_first_point(run_id)
     show_learning(row, cursor, history)
     if not row.ended:
         _notices(history)
+
+
+def _with_first_point(run_id: str) -> tuple[int, History]:
+    """What is known in a moment; meanwhile the browser builds what stands above."""
+    deadline = time.monotonic() + MOMENT
+    cursor, history = feed.history(run_id)
+    while not history.latest and time.monotonic() < deadline:
+        time.sleep(0.01)
+        cursor, history = feed.history(run_id)
+    return cursor, history
 
 
 # --- state, figures, the way on ---------------------------------------------------------------

@@ -1,5 +1,6 @@
 """One child's life: warm up, wait for a piece of work, do it, say how it ended, exit."""
 
+import contextlib
 import faulthandler
 import logging
 import os
@@ -133,9 +134,24 @@ def _prepare_process(spec: ChildSpec) -> None:
     # 18 times slower than threads that sleep.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if sys.platform != "win32":
-        os.nice(NICENESS[spec.lane])
+        _stand_back(NICENESS[spec.lane])
         if spec.lane == "short":
             _limit_memory(spec.settings.max_job_memory_mb)
+
+
+def _stand_back(niceness: int) -> None:
+    """Leave the processor to the app whenever it wants it.
+
+    Between sessions Linux divides the processor evenly, however nice the processes in them are
+    (sched(7), autogroup), and the app is in another session than its worker. So the child has
+    a session of its own, and that one is as nice as the process.
+    """
+    os.nice(niceness)
+    if sys.platform == "linux":
+        # Not there in every kernel; a child of a debugger may lead a group of its own already.
+        with contextlib.suppress(OSError):
+            os.setsid()
+            Path("/proc/self/autogroup").write_text(str(niceness))
 
 
 def _errors_to_log(home: Path) -> None:

@@ -1,0 +1,172 @@
+"""One reader's tab without a browser: Streamlit's protocol over its websocket, timers and all.
+
+It asks for a page and then does what the real page does: it answers the timers of its fragments,
+keeps what the server marks as worth keeping and says which of it it has, and forgets the timers
+of what is drawn anew. It counts what comes.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Origin
+
+CHART: Final = "train_curves"
+"""The key of the chart whose changes are counted as updates."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One message of the server.
+
+    at       seconds of the machine's clock
+    size     bytes
+    update   whether it is the chart, changed
+    """
+
+    at: float
+    size: int
+    update: bool
+
+
+@dataclass
+class Client:
+    """One open page.
+
+    ticks    whether it answers its timers, as a browser does
+    heard    every message so far
+    runs     ends of runs of the script or of a fragment, in seconds of the machine's clock
+    errors   what went wrong, in words
+    """
+
+    connection: ClientConnection
+    page: str
+    query: str
+    ticks: bool = True
+    heard: list[Heard] = field(default_factory=list)
+    runs: list[float] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    _page_hash: str = ""
+    _kept: dict[str, ForwardMsg] = field(default_factory=dict)
+    _timers: dict[str, tuple[float, asyncio.Task[None] | None]] = field(default_factory=dict)
+    _chart: bytes = b""
+    _ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def load(self) -> float:
+        """Ask for the whole page; seconds until it is there."""
+        return await self._answered("")
+
+    async def look(self) -> float:
+        """Ask for the fragment that is drawn most often; seconds until it is there."""
+        return await self._answered(min(self._timers, key=lambda each: self._timers[each][0]))
+
+    async def _answered(self, fragment: str) -> float:
+        self._ended.clear()
+        began = time.perf_counter()
+        await self._ask(fragment)
+        await self._ended.wait()
+        return time.perf_counter() - began
+
+    async def listen(self) -> None:
+        """Take what comes, until the connection ends."""
+        async for data in self.connection:
+            assert isinstance(data, bytes)
+            message = ForwardMsg.FromString(data)
+            update = self._take(message)
+            self.heard.append(Heard(time.time(), len(data), update))
+
+    def _take(self, message: ForwardMsg) -> bool:
+        """What the page does with a message; whether that changed the chart."""
+        kind = message.WhichOneof("type")
+        if kind == "ref_hash":
+            if message.ref_hash not in self._kept:
+                self.errors.append("a name for something that was never sent")
+            return False
+        if message.metadata.cacheable:
+            self._kept[message.hash] = message
+        if kind == "auto_rerun":
+            self._set_timer(message.auto_rerun.fragment_id, message.auto_rerun.interval)
+        elif kind == "stop_auto_rerun":
+            for fragment in message.stop_auto_rerun.fragment_ids:
+                self._drop_timer(fragment)
+        elif kind == "new_session":
+            self._page_hash = message.new_session.page_script_hash
+            if not message.metadata.run.fragment_ids:
+                self._drop_timers()
+        elif kind == "script_finished":
+            self._end_run(message)
+        elif kind == "delta":
+            return self._take_element(message)
+        return False
+
+    def _end_run(self, message: ForwardMsg) -> None:
+        if message.script_finished == ForwardMsg.FINISHED_WITH_COMPILE_ERROR:
+            self.errors.append("a script that does not compile")
+        # A run that asked for another one is followed by that.
+        if message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
+            self.runs.append(time.time())
+            self._ended.set()
+
+    def _take_element(self, message: ForwardMsg) -> bool:
+        element = message.delta.new_element
+        if element.WhichOneof("type") == "exception":
+            self.errors.append(element.exception.message)
+        if element.WhichOneof("type") != "bidi_component" or CHART not in element.bidi_component.id:
+            return False
+        before, self._chart = self._chart, element.bidi_component.SerializeToString()
+        return self._chart != before
+
+    def _set_timer(self, fragment: str, seconds: float) -> None:
+        if fragment in self._timers and self._timers[fragment][0] == seconds:
+            return
+        self._drop_timer(fragment)
+        task = asyncio.create_task(self._tick(fragment, seconds)) if self.ticks else None
+        self._timers[fragment] = seconds, task
+
+    def _drop_timer(self, fragment: str) -> None:
+        _, task = self._timers.pop(fragment, (0.0, None))
+        if task is not None:
+            task.cancel()
+
+    def _drop_timers(self) -> None:
+        for fragment in list(self._timers):
+            self._drop_timer(fragment)
+
+    async def _tick(self, fragment: str, seconds: float) -> None:
+        """As the browser's setInterval: by the clock, whatever the server is doing."""
+        next_time = time.perf_counter()
+        while True:
+            next_time += seconds
+            await asyncio.sleep(max(0.0, next_time - time.perf_counter()))
+            await self._ask(fragment)
+
+    async def _ask(self, fragment: str) -> None:
+        message = BackMsg()
+        state = message.rerun_script
+        state.query_string = self.query
+        state.page_name = self.page
+        state.page_script_hash = self._page_hash
+        state.fragment_id = fragment
+        state.is_auto_rerun = bool(fragment)
+        state.cached_message_hashes.extend(self._kept)
+        await self.connection.send(message.SerializeToString())
+
+
+@asynccontextmanager
+async def opened(url: str, page: str, query: str, *, ticks: bool = True) -> AsyncIterator[Client]:
+    """A tab at a page of the app at `url`, "http://127.0.0.1:port"; its timers end with it."""
+    address = url.replace("http", "ws", 1) + "/_stcore/stream"
+    async with connect(address, origin=Origin(url), max_size=None) as connection:
+        client = Client(connection, page, query, ticks)
+        listening = asyncio.create_task(client.listen())
+        try:
+            yield client
+        finally:
+            client._drop_timers()
+            listening.cancel()
