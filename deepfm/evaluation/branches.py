@@ -1,14 +1,17 @@
 """Terms to what each branch does alone, and to its share of the score's variance."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepfm.evaluation.counting import Float64s
-from deepfm.evaluation.figures import auc, log_loss
+from deepfm.evaluation.comparing import AucDifference, compare_aucs
+from deepfm.evaluation.counting import Float64s, count
+from deepfm.evaluation.figures import auc, auc_interval, auc_of, log_loss, log_losses
 from deepfm.events import BranchAucs, TermMoments
+from deepfm.intervals import NORMAL_95
 from deepfm.terms import TERM_NAMES, Terms
 
 
@@ -30,26 +33,27 @@ def branch_figures(
     model_terms  the terms of the model, such as ("linear", "pairwise")
     returns      "linear", "pairwise", "fm" (both), "deep" as far as they exist, and "all"
     """
-    members = {
+    return {
+        branch: BranchFigures(auc(labels, logit), log_loss(labels, logit))
+        for branch, logit in branch_logits(terms, mean, model_terms).items()
+    }
+
+
+def _members(model_terms: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    return {
         "linear": ("linear",),
         "pairwise": ("pairwise",),
         "fm": ("linear", "pairwise"),
         "deep": ("deep",),
         "all": model_terms,
     }
-    return {
-        branch: _figures_of(labels, terms, mean, names)
-        for branch, names in members.items()
-        if set(names) <= set(model_terms)
-    }
 
 
-def _figures_of(
-    labels: NDArray[Any], terms: Terms, mean: Terms, names: tuple[str, ...]
-) -> BranchFigures:
-    parts = [getattr(terms, name) - getattr(mean, name) for name in names]
-    logit = mean.logit + np.sum(parts, axis=0)
-    return BranchFigures(auc(labels, logit), log_loss(labels, logit))
+def _logit_of(terms: Terms, mean: Terms, names: tuple[str, ...]) -> NDArray[Any]:
+    logit: NDArray[Any] = mean.logit + np.sum(
+        [getattr(terms, name) - getattr(mean, name) for name in names], axis=0
+    )
+    return logit
 
 
 def branch_aucs(labels: NDArray[Any], terms: Terms, model_terms: tuple[str, ...]) -> BranchAucs:
@@ -103,3 +107,73 @@ def disagreement(terms: Terms, mean: Terms) -> Float64s:
     """
     fm, deep = terms.fm - mean.fm, terms.deep - mean.deep
     return np.where(fm * deep < 0, np.minimum(np.abs(fm), np.abs(deep)), 0.0)
+
+
+@dataclass(frozen=True)
+class JudgedBranch:
+    """How well some scores rank and predict, with 95 % intervals.
+
+    auc_low, auc_high            DeLong et al. 1988
+    log_loss_low, log_loss_high  mean ± 1.96 standard errors of the rows' losses
+    behind                       how much better the whole model ranks the same rows (DeLong's
+                                 paired test); None for the whole itself
+    The AUC is None with one class only, its interval with fewer than two rows of a class.
+    """
+
+    auc: float | None
+    auc_low: float | None
+    auc_high: float | None
+    log_loss: float
+    log_loss_low: float
+    log_loss_high: float
+    behind: AucDifference | None = None
+
+
+def judge_scores(
+    labels: NDArray[Any], logit: NDArray[Any], whole: NDArray[Any] | None = None
+) -> JudgedBranch:
+    """N labels of 0 and 1 and N logits to figures with intervals.
+
+    whole  the logits of the model that these are compared with, on the same rows
+    """
+    counts = count(labels, logit)
+    low, high = auc_interval(counts) or (None, None)
+    losses = log_losses(np.asarray(labels) > 0.5, logit)
+    loss = float(losses.mean())
+    error = float(losses.std(ddof=1)) / math.sqrt(len(losses)) if len(losses) > 1 else 0.0
+    return JudgedBranch(
+        auc_of(counts),
+        low,
+        high,
+        loss,
+        max(0.0, loss - NORMAL_95 * error),
+        loss + NORMAL_95 * error,
+        None if whole is None else compare_aucs(labels, whole, logit),
+    )
+
+
+def judge_branches(
+    labels: NDArray[Any], terms: Terms, mean: Terms, model_terms: tuple[str, ...]
+) -> dict[str, JudgedBranch]:
+    """Each branch that the model has, scored as base + (branch − its mean), and "all" last.
+
+    The arguments are those of `branch_figures`; five sorts of N scores, twice as many with the
+    paired tests.
+    """
+    logits = branch_logits(terms, mean, model_terms)
+    whole = logits["all"]
+    return {
+        branch: judge_scores(labels, logit, None if branch == "all" else whole)
+        for branch, logit in logits.items()
+    }
+
+
+def branch_logits(
+    terms: Terms, mean: Terms, model_terms: tuple[str, ...]
+) -> dict[str, NDArray[Any]]:
+    """The logit of each branch alone, float[N]: the other branches are held at their mean."""
+    return {
+        branch: _logit_of(terms, mean, names)
+        for branch, names in _members(model_terms).items()
+        if set(names) <= set(model_terms)
+    }

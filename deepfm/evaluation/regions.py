@@ -1,0 +1,241 @@
+"""Some rows among others to the values and fields that are over-represented in them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepfm.data.vocabulary import Field, Vocabulary
+from deepfm.errors import DataError
+from deepfm.evaluation.comparing import SIGNIFICANT, benjamini_hochberg
+from deepfm.evaluation.counting import Float64s, Int64s
+from deepfm.trained.weights import Ids
+
+FEWEST_ROWS: Final = 5
+"""Values with fewer rows in all are not looked at: no share of them could be told from chance."""
+_BLOCK_NUMBERS: Final = 2**20
+
+
+@dataclass(frozen=True)
+class ValueShare:
+    """One value of a field: how common it is among the chosen rows and among the others.
+
+    inside, outside              its rows
+    share_inside, share_outside  of all chosen rows, of all others
+    p_value   that so many or more would be chosen by chance (hypergeometric, one-sided: Fisher's
+              exact test)
+    adjusted  that p-value by Benjamini & Hochberg over all values that were looked at
+    """
+
+    field: str
+    value: str
+    inside: int
+    outside: int
+    share_inside: float
+    share_outside: float
+    p_value: float
+    adjusted: float
+
+    @property
+    def times(self) -> float:
+        """How many times as common it is inside; infinite where it is not found outside."""
+        return self.share_inside / self.share_outside if self.outside else float("inf")
+
+    @property
+    def significant(self) -> bool:
+        """Whether it is over-represented by more than chance, after the correction."""
+        return self.adjusted < SIGNIFICANT
+
+
+@dataclass(frozen=True)
+class FieldShift:
+    """How differently the chosen rows are spread over a field's values than the others.
+
+    strength  Cramér's V, corrected for its bias (Bergsma 2013): 0 where they are spread alike, 1
+              where the field alone tells chosen rows from others
+    """
+
+    field: str
+    strength: float
+
+
+@dataclass(frozen=True)
+class Region:
+    """What is special about some rows.
+
+    inside, outside    rows that were chosen, and all others; clicks among each
+    looked_at          values that were tested
+    values             the over-represented ones, the surest first, `most` of them at most
+    fields             every field, the one that differs most first
+    """
+
+    inside: int
+    outside: int
+    clicks_inside: int
+    clicks_outside: int
+    looked_at: int
+    values: tuple[ValueShare, ...]
+    fields: tuple[FieldShift, ...]
+
+    @property
+    def significant(self) -> tuple[ValueShare, ...]:
+        """The values that are over-represented by more than chance."""
+        return tuple(value for value in self.values if value.significant)
+
+
+def over_represented(
+    vocabulary: Vocabulary,
+    ids: Ids,
+    labels: NDArray[Any],
+    chosen: NDArray[np.bool_],
+    most: int = 20,
+) -> Region:
+    """Compare the rows that are chosen with all others, value by value and field by field.
+
+    ids     int32[N, F]; labels N of 0 and 1; chosen bool[N]
+    DataError where no row, or every row, is chosen: there is nothing to compare.
+    """
+    inside, rows = int(chosen.sum()), len(chosen)
+    if not 0 < inside < rows:
+        what = "every one" if inside else "none"
+        raise DataError(f"Of the {rows:,} impressions {what} lies in this region. Choose another.")
+    counted = [
+        _count(field, ids[:, place], chosen) for place, field in enumerate(vocabulary.fields)
+    ]
+    tested = [
+        (field, int(code), int(within[code]), int(total[code]))
+        for field, within, total in counted
+        for code in np.flatnonzero(total >= FEWEST_ROWS)
+    ]
+    within = np.array([each[2] for each in tested], np.int64)
+    total = np.array([each[3] for each in tested], np.int64)
+    p_values = chance_of_so_many(within, total, inside, rows)
+    adjusted = benjamini_hochberg(p_values)
+    # Equal p-values, as of the many that are below what can be told from 0, by size of the effect.
+    expected = total * (inside / rows)
+    order = np.lexsort((-(within - expected) / np.sqrt(expected), adjusted))
+    found = [place for place in order if within[place] > expected[place]][:most]
+    clicked = np.asarray(labels) > 0.5
+    return Region(
+        inside,
+        rows - inside,
+        int(clicked[chosen].sum()),
+        int(clicked[~chosen].sum()),
+        len(tested),
+        tuple(
+            _value(vocabulary, *tested[i], inside, rows, float(p_values[i]), float(adjusted[i]))
+            for i in found
+        ),
+        tuple(
+            sorted(
+                (
+                    FieldShift(field.name, _cramers_v(within, total))
+                    for field, within, total in counted
+                ),
+                key=lambda shift: -shift.strength,
+            )
+        ),
+    )
+
+
+def _count(
+    field: Field, ids: NDArray[np.int32], chosen: NDArray[np.bool_]
+) -> tuple[Field, Int64s, Int64s]:
+    """Rows of each of the field's values: chosen ones, and all; int64[S] each."""
+    codes = ids - field.offset
+    return (
+        field,
+        np.bincount(codes[chosen], minlength=field.size),
+        np.bincount(codes, minlength=field.size),
+    )
+
+
+def _value(
+    vocabulary: Vocabulary,
+    field: Field,
+    code: int,
+    within: int,
+    total: int,
+    inside: int,
+    rows: int,
+    p_value: float,
+    adjusted: float,
+) -> ValueShare:
+    text = vocabulary.decode_column(field.name, np.array([field.offset + code]))[0].as_py()
+    outside = total - within
+    return ValueShare(
+        field.name,
+        text,
+        within,
+        outside,
+        within / inside,
+        outside / (rows - inside),
+        p_value,
+        adjusted,
+    )
+
+
+def chance_of_so_many(within: Int64s, total: Int64s, inside: int, rows: int) -> Float64s:
+    """P(at least `within` of `total` marked rows are among `inside` rows drawn of `rows`).
+
+    within, total  int64[M]; returns float64[M]
+    The upper tail of the hypergeometric distribution, summed term by term; 1 up to its mean, where
+    no one asks how small the chance is.
+    """
+    log_factorial = np.append(0.0, np.cumsum(np.log(np.arange(1, rows + 1))))
+    mean = total * (inside / rows)
+    spread = np.sqrt(mean * (1 - inside / rows))
+    # Beyond twelve standard deviations above its mean a tail adds nothing that is left to see.
+    length = np.minimum(np.minimum(total, inside) - within, np.ceil(12 * spread + 40)) + 1
+    chance = np.ones(len(within))
+    asked = np.flatnonzero(within > mean)
+    asked = asked[np.argsort(length[asked])]
+    for some in _blocks(asked, length):
+        terms = within[some, None] + np.arange(int(length[some].max()))
+        possible = terms <= np.minimum(total[some], inside)[:, None]
+        terms = np.where(possible, terms, within[some, None])
+        logs = _log_probability(log_factorial, terms, total[some, None], inside, rows)
+        chance[some] = np.minimum(1.0, np.where(possible, np.exp(logs), 0.0).sum(axis=1))
+    return chance
+
+
+def _blocks(asked: Int64s, length: Float64s) -> Iterator[Int64s]:
+    """Tests of about equal length together, so that few numbers are computed in vain."""
+    start = 0
+    while start < len(asked):
+        stop = min(len(asked), start + max(1, _BLOCK_NUMBERS // int(length[asked[start]])))
+        while stop > start + 1 and (stop - start) * length[asked[stop - 1]] > 2 * _BLOCK_NUMBERS:
+            stop = start + (stop - start) // 2
+        yield asked[start:stop]
+        start = stop
+
+
+def _log_probability(
+    log_factorial: Float64s, k: Int64s, total: Int64s, inside: int, rows: int
+) -> Float64s:
+    def choose(n: Any, some: Any) -> Any:
+        return log_factorial[n] - log_factorial[some] - log_factorial[n - some]
+
+    logs: Float64s = (
+        choose(total, k) + choose(rows - total, inside - k) - choose(np.int64(rows), inside)
+    )
+    return logs
+
+
+def _cramers_v(within: Int64s, total: Int64s) -> float:
+    """Bias-corrected association of a field with being chosen; 0 for a field of one value."""
+    seen = total > 0
+    rows, inside, values = int(total.sum()), int(within.sum()), int(seen.sum())
+    if values < 2 or rows < 3:
+        return 0.0
+    expected = total[seen] * (inside / rows)
+    # Two columns, inside and outside, with the same distance and expectations that add to `total`.
+    squares = (within[seen] - expected) ** 2
+    chi_square = float((squares / expected + squares / (total[seen] - expected)).sum())
+    phi = max(0.0, chi_square / rows - (values - 1) / (rows - 1))
+    columns = 2 - 1 / (rows - 1)
+    levels = values - (values - 1) ** 2 / (rows - 1)
+    least = min(columns, levels) - 1
+    return float(min(1.0, np.sqrt(phi / least))) if least > 0 else 0.0
