@@ -103,7 +103,8 @@ def write_training_means(folder: Path, measured: TrainingMeans) -> None:
 
 def read_training_means(path: Path, fields: int, num_factors: int) -> TrainingMeans:
     """What `write_training_means` wrote; ValueError, KeyError or OSError where it is not that."""
-    with np.load(path, allow_pickle=False) as file:
+    # Opened here, since numpy leaves a file open that is no archive.
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     means = Means(
         int(arrays["rows"]),

@@ -4,7 +4,6 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,56 +27,15 @@ from deepfm.explanation import (
 )
 from deepfm.explanation.shapley import deep_by_field, random_draws
 from deepfm.trained import TrainedModel, open_run, reference_from_ids
-from tests.unit.run_folders import ALL_MODELS, RunSpec, random_ids, write_run
+from tests.unit.run_folders import ALL_MODELS, RunSpec, write_run
+from tests.unit.small_models import Values, brute_force, by_field, one_impression, open_small
 
-Values = NDArray[np.float64]
 each_model = pytest.mark.parametrize("changes", ALL_MODELS.values(), ids=ALL_MODELS)
-
-
-def open_small(folder: Path, **changes: Any) -> TrainedModel:
-    """Six fields and 30 reference rows: small enough to enumerate all subsets."""
-    model = {"num_factors": 4, "mlp_dims": (6, 5), **changes}
-    spec = RunSpec(
-        model=ModelConfig(**model), categorical=(4, 3, 5, 2, 3), reference_rows=30, seed=3
-    )
-    return open_run(write_run(folder, spec))
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> TrainedModel:
     return open_small(tmp_path / "run")
-
-
-def one_impression(model: TrainedModel, seed: int = 8) -> NDArray[np.int32]:
-    return random_ids(model.vocabulary, 1, seed)[0]
-
-
-def brute_force(
-    value: Callable[[NDArray[np.int32]], Values],
-    ids: NDArray[np.int32],
-    reference: NDArray[np.int32],
-) -> Values:
-    """Shapley values by all subsets of fields, averaged over all reference rows; float64[F]."""
-    fields = len(ids)
-    worth = {}
-    for size in range(fields + 1):
-        for present in itertools.combinations(range(fields), size):
-            mixed = reference.copy()
-            mixed[:, present] = ids[list(present)]
-            worth[present] = float(value(mixed).mean())
-    result = np.zeros(fields)
-    for field in range(fields):
-        for present in worth:
-            if field not in present:
-                weight = math.factorial(len(present)) * math.factorial(fields - len(present) - 1)
-                gained = worth[tuple(sorted((*present, field)))] - worth[present]
-                result[field] += weight / math.factorial(fields) * gained
-    return result
-
-
-def by_field(values: dict[str, float] | None) -> Values:
-    assert values is not None
-    return np.array(list(values.values()))
 
 
 def flat(spans: list[Any]) -> str:
