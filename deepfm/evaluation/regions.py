@@ -125,8 +125,15 @@ def over_represented(
         int(clicked[~chosen].sum()),
         len(tested),
         tuple(
-            _value(vocabulary, *tested[i], inside, rows, float(p_values[i]), float(adjusted[i]))
-            for i in found
+            _value(
+                vocabulary,
+                tested[place][0],
+                tested[place][1],
+                (int(within[place]), int(total[place])),
+                (inside, rows),
+                (float(p_values[place]), float(adjusted[place])),
+            )
+            for place in found
         ),
         tuple(
             sorted(
@@ -156,24 +163,21 @@ def _value(
     vocabulary: Vocabulary,
     field: Field,
     code: int,
-    within: int,
-    total: int,
-    inside: int,
-    rows: int,
-    p_value: float,
-    adjusted: float,
+    found: tuple[int, int],
+    of: tuple[int, int],
+    chances: tuple[float, float],
 ) -> ValueShare:
+    """found: chosen rows that have it, and all; of: chosen rows, and all rows."""
     text = vocabulary.decode_column(field.name, np.array([field.offset + code]))[0].as_py()
-    outside = total - within
+    inside, outside = found[0], found[1] - found[0]
     return ValueShare(
         field.name,
         text,
-        within,
+        inside,
         outside,
-        within / inside,
-        outside / (rows - inside),
-        p_value,
-        adjusted,
+        inside / of[0],
+        outside / (of[1] - of[0]),
+        *chances,
     )
 
 

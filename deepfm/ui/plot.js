@@ -166,6 +166,7 @@ async function drawOnce(state, Plotly) {
   const layout = {
     ...figure.layout,
     uirevision: figure.layout.uirevision ?? 'keep',
+    ...(state.boxes ? { dragmode: 'select' } : {}),
     height: state.height,
     width,
     autosize: false,
@@ -259,6 +260,7 @@ async function react(state, Plotly, data, layout, config) {
   if (!state.listening) {
     state.listening = true;
     state.chart.on('plotly_click', (event) => report(state, event));
+    state.chart.on('plotly_selected', (event) => reportBox(state, Plotly, event));
     state.chart.on('plotly_relayout', (change) => noteZoom(state, change));
     // Comes before the relayout that goes back to the figure's own ranges.
     state.chart.on('plotly_doubleclick', () => { state.resetting = true; });
@@ -277,6 +279,16 @@ function report(state, event) {
     y: point.y ?? null,
     customdata: point.customdata ?? null,
   });
+}
+
+// A box that was drawn: Python answers with a figure that shows it, so plotly's own goes away.
+function reportBox(state, Plotly, event) {
+  if (!state.boxes || !event?.range) return;
+  const [[left, right], [low, high]] = [event.range.x, event.range.y].map(
+    ([one, other]) => [Math.min(one, other), Math.max(one, other)],
+  );
+  Plotly.relayout(state.chart, { selections: [] });
+  state.setTriggerValue('box', { left, right, low, high });
 }
 
 const SCALE = 5;
@@ -436,6 +448,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     if (state.figure.layout.template === 'deepfm') state.figure.layout.template = TEMPLATE;
     state.height = data.height;
     state.clicks = data.clicks;
+    state.boxes = Boolean(data.boxes);
     state.view = data.view;
     state.config = { displayModeBar: data.modebar ? 'hover' : false };
     state.chart.style.height = `${data.height}px`;

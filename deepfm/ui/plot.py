@@ -101,11 +101,22 @@ class Click:
 
 
 @dataclass(frozen=True)
+class Box:
+    """A rectangle that was drawn on the figure, in the units of its axes."""
+
+    left: float
+    right: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class PlotResult:
-    """What the reader did: the point clicked in this run, the frame the slider was left at."""
+    """What the reader did: the point clicked and the box drawn in this run, the slider's frame."""
 
     click: Click | None
     frame: int | None
+    box: Box | None = None
 
 
 def plot(
@@ -120,6 +131,7 @@ def plot(
     on_click: Callable[[], None] | None = None,
     on_frame: Callable[[int], None] | None = None,
     clicks: bool = False,
+    boxes: bool = False,
     modebar: bool = False,
     view: str = "",
 ) -> PlotResult:
@@ -132,6 +144,7 @@ def plot(
     alt       the finding in words, for those who cannot see the chart
     table     the figure's data, or a function that makes them when they are asked for
     clicks    report clicked points; on_click is then called before the page runs again
+    boxes     dragging draws a box instead of zooming, and reports it; the figure shows it then
     on_frame  called, before the page runs again, with the frame that a reporting slider was left at
     view      the group of charts whose axes and smoothing one `look_controls` sets
     """
@@ -157,15 +170,17 @@ def plot(
             "alt": alt or html.unescape(figure.layout.title.text or "chart"),
             "slider": slider_data,
             "clicks": clicks or on_click is not None,
+            "boxes": boxes,
             "modebar": modebar,
             "view": view,
         },
         on_click_change=on_click or _nothing,
         on_frame_change=left_at,
+        on_box_change=_nothing,
     )
     if table is not None:
         data_button(table, key=f"{key}_data", name=key)
-    return PlotResult(_click(result.click), result.frame)
+    return PlotResult(_click(result.click), result.frame, _box(result.box))
 
 
 def _as_json(figure: go.Figure) -> str:
@@ -227,6 +242,12 @@ def _click(value: Any) -> Click | None:
         value["x"],
         value["y"],
         value["customdata"],
+    )
+
+
+def _box(value: Any) -> Box | None:
+    return (
+        Box(*(float(value[name]) for name in ("left", "right", "low", "high"))) if value else None
     )
 
 
