@@ -29,10 +29,10 @@ from tests.unit.fault_kinds import as_trap
 ENDLESS = {"epochs": 10_000}
 ROOM = 6_000_000
 """Bytes: more than any file of the store here, less than the weights of LARGE."""
-LARGE = {**ENDLESS, "batch_size": 64, "model": {"mlp_dims": [1_500, 1_500]}}
-"""2.3 million weights, 9 MB in a file."""
-HUGE = {"model": {"mlp_dims": [4_000, 4_000]}}
-"""16 million weights, 64 MB before the first step."""
+LARGE = {**ENDLESS, "batch_size": 64, "model": {"mlp_dims": [1_300, 1_250]}}
+"""1.6 million weights, 6.6 MB in a file."""
+HUGE = {"model": {"mlp_dims": [3_500, 3_500]}}
+"""12 million weights, 49 MB before the first step."""
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits and /proc of Linux")
 
@@ -156,7 +156,7 @@ def test_a_training_that_asks_for_more_memory_than_there_is_fails_in_words(share
 
 
 def test_a_full_disk_while_the_store_is_written_loses_no_event(shared: Lab) -> None:
-    run_id = shared.queue("Cannot report", epochs=40)
+    run_id = shared.queue("Cannot report", epochs=20)
     with no_space(in_training(shared, run_id)):
         still(shared.store, run_id)
         assert shared.store.run(run_id).state == "training"
@@ -232,7 +232,7 @@ def locked(store: Store) -> Iterator[None]:
 
 
 def test_a_store_locked_by_another_process_delays_and_loses_nothing(shared: Lab) -> None:
-    run_id = shared.queue("Trains under a lock", epochs=40)
+    run_id = shared.queue("Trains under a lock", epochs=20)
     waiting = shared.queue("Waits under a lock")
     in_training(shared, run_id)
     log = shared.home / "worker.log"
@@ -251,7 +251,7 @@ DAMAGED = (b"", b"{", b"null", b"[" * 100_000, b'{"event": "Point"}', b"\xff\xfe
 
 
 def test_a_damaged_event_row_is_told_in_its_place(shared: Lab) -> None:
-    run_id = shared.queue("Some of its events are damaged", epochs=30)
+    run_id = shared.queue("Some of its events are damaged", epochs=20)
     until(lambda: shared.store.run(run_id).last_event > len(DAMAGED), "enough events")
     file = shared.home / "lab.sqlite"
     with contextlib.closing(sqlite3.connect(file)) as connection, connection:
@@ -272,7 +272,7 @@ def test_a_damaged_event_row_is_told_in_its_place(shared: Lab) -> None:
 
 
 def test_a_run_folder_deleted_by_hand_while_it_trains_is_made_anew(shared: Lab) -> None:
-    run_id = shared.queue("Its folder goes", epochs=60)
+    run_id = shared.queue("Its folder goes", epochs=30)
     in_training(shared, run_id)
     folder = shared.store.run_folder(run_id)
     until(folder.exists, "the first checkpoint")
@@ -301,7 +301,7 @@ def test_a_checkpoint_that_is_a_pickle_is_refused_and_not_loaded(shared: Lab) ->
 def test_a_run_stops_within_a_second_in_the_middle_of_a_long_epoch(
     shared: Lab, tmp_path: Path
 ) -> None:
-    shared.dataset, small = small_dataset(tmp_path, 100_000), shared.dataset
+    shared.dataset, small = small_dataset(tmp_path, 50_000), shared.dataset
     took = []
     try:
         for _ in range(3):
