@@ -450,7 +450,12 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     state.clicks = data.clicks;
     state.boxes = Boolean(data.boxes);
     state.view = data.view;
-    state.config = { displayModeBar: data.modebar ? 'hover' : false };
+    state.config = {
+      displayModeBar: data.modebar ? 'hover' : false,
+      ...(state.boxes
+        ? { modeBarButtonsToRemove: CONFIG.modeBarButtonsToRemove.filter((name) => name !== 'select2d') }
+        : {}),
+    };
     state.chart.style.height = `${data.height}px`;
     state.chart.classList.toggle('dfm-clickable', data.clicks);
     state.chart.setAttribute('aria-label', data.alt);
