@@ -150,12 +150,12 @@ class Keeper:
             self._folder.mkdir(parents=True, exist_ok=True)
             events_bytes = self._keep_events(checkpoint.events)
             _write_tensors(self._folder, checkpoint, events_bytes)
+            # From here on these events belong to what is kept, whatever comes of the summary.
+            self._kept = checkpoint.position
+            self._events_kept, self._bytes_kept = len(checkpoint.events), events_bytes
             _write_summary(self._folder, checkpoint)
         except OSError as error:
             self._tell("checkpoint", self._failure(error))
-        else:
-            self._kept = checkpoint.position
-            self._events_kept, self._bytes_kept = len(checkpoint.events), events_bytes
         took = time.monotonic() - began
         self._next = time.monotonic() + max(CHECKPOINT_SECONDS, took / MOST_SHARE)
 

@@ -376,12 +376,30 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(failing, tmp_
         patch.setattr(checkpoints, failing, full)
         keep.keep(checkpoint(5, events=4))
     assert "No space left on device" in told[0] and "the training goes on" in told[0]
-    assert "The one of epoch 0.20 is kept" in told[0]
+    kept_epoch = "0.50" if failing == "_write_summary" else "0.20"
+    assert f"The one of epoch {kept_epoch} is kept" in told[0]
     assert not (tmp_path / (TENSORS + ".writing")).exists()
     read = read_checkpoint(tmp_path)
     assert read.position.step == (5 if failing == "_write_summary" else 2)
     keep.keep(checkpoint(9, events=6))
     assert_same(read_checkpoint(tmp_path), checkpoint(9, events=6))
+
+
+def test_events_of_what_is_kept_are_not_cut_off_by_a_later_failure(tmp_path, monkeypatch):
+    keep = keeper(tmp_path)
+    keep.keep(checkpoint(2, events=2))
+
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "_write_summary", full)
+        keep.keep(checkpoint(5, events=4))
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "write_tensors", full)
+        patch.setattr(checkpoints, "_line", lambda event: b"")  # nothing more fits on the disk
+        keep.keep(checkpoint(9, events=6))
+    assert_same(read_checkpoint(tmp_path), checkpoint(5, events=4))
 
 
 def test_the_first_one_that_cannot_be_written_says_there_is_none(tmp_path, monkeypatch):
