@@ -190,6 +190,18 @@ def explain_verb(given: argparse.Namespace) -> dict[str, Any]:
     return explanation.to_dict()
 
 
+def beyond_verb(given: argparse.Namespace) -> dict[str, Any]:
+    """What the network adds beyond pairs of fields; kept in the run's folder for the pages."""
+    from deepfm.explanation.beyond import measure_beyond, save_beyond
+    from deepfm.trained import open_run
+
+    model = open_run(Path(given.run))
+    with ProgressLine() as line:
+        found = measure_beyond(model, on_event=line.show)
+    save_beyond(model, found)
+    return {"run": str(model.folder), **found.to_dict()}
+
+
 def submit_verb(given: argparse.Namespace) -> dict[str, Any]:
     """Queue a training for the worker, and start the worker if none is alive."""
     from deepfm.data.watched import watched_impressions
@@ -478,6 +490,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--row", type=int, required=True, help="row of the part, from 0")
     verb.add_argument("--data", metavar="FILE", help="count rows in this file instead")
     verb.add_argument("--permutations", type=int, default=200, help="draws for deep by field")
+    add("beyond", beyond_verb).add_argument("run", metavar="RUN_DIR")
     verb = add("submit", submit_verb)
     _add_train_flags(verb)
     verb.add_argument("--name", help="the run's name")

@@ -47,6 +47,13 @@ class Settings(Config):
         low=0,
         high=100_000,
     )
+    beyond_seconds: int = declare(
+        0,
+        "After a training, work out what the network adds beyond pairs where that takes no more "
+        "than about so many seconds; 0 leaves it to who asks.",
+        low=0,
+        high=100_000,
+    )
     data_folder: str = declare(
         "", "Folder on the server whose files anyone may open; empty for none."
     )

@@ -15,7 +15,11 @@ files.py        save_beyond, find_beyond: the run folder
 
 from deepfm.explanation.beyond.files import FIGURES, FIT, find_beyond, save_beyond
 from deepfm.explanation.beyond.measures import Division, Share
-from deepfm.explanation.beyond.measuring import measure_beyond, require_deep
+from deepfm.explanation.beyond.measuring import (
+    expected_seconds,
+    measure_beyond,
+    require_deep,
+)
 from deepfm.explanation.beyond.result import Beyond, BeyondOfOne, PairStrength, beyond_of_one
 
 __all__ = [
@@ -27,6 +31,7 @@ __all__ = [
     "PairStrength",
     "Share",
     "beyond_of_one",
+    "expected_seconds",
     "find_beyond",
     "measure_beyond",
     "require_deep",

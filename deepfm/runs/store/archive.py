@@ -47,6 +47,9 @@ FOLDER_FILES: Final = (
     "metrics.jsonl",
     "environment.json",
     "result.json",
+    "baselines.json",
+    "beyond.json",
+    "beyond.safetensors",
 )
 MEMBERS: Final = (RUN, EVENTS, *(FOLDER + name for name in FOLDER_FILES))
 

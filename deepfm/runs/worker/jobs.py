@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepfm.config import ModelConfig, PrepareConfig, Settings, TrainConfig
+from deepfm.errors import RunError
 from deepfm.events import Event, Notice, Resumed
 from deepfm.runs.store import RunRow
+from deepfm.runs.worker.measuring import queue_beyond
 from deepfm.runs.worker.table import Context
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ def train(run: RunRow, context: Context) -> dict[str, Any]:
             drop_checkpoint(run.folder)  # what is left of it
             _say_it_begins_again(run, context)
         trained = train_model(dataset, model, plan, out=run.folder, pinned=run.pinned, **ears)
+    queue_beyond(run, context)
     return dataclasses.asdict(trained.result)
 
 
@@ -119,6 +122,30 @@ def profile(payload: Mapping[str, Any], context: Context) -> dict[str, Any]:
     from deepfm.data.dataset import profile as profile_dataset
 
     return profile_dataset(open_dataset(Path(payload["folder"]))).to_dict()
+
+
+def baselines(payload: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """{run, dataset, out, run_id} → what other models reach on a run's parts, written to `out`.
+
+    dataset   its folder; "" for the bundled demo, which is made where it is not yet
+    run_id    under which pages know it
+    """
+    from deepfm.data.catalog import open_demo
+    from deepfm.data.dataset import open_dataset
+    from deepfm.evaluation.baselines import run_baselines, verdict, write_baselines
+    from deepfm.trained import open_run
+
+    ears: dict[str, Any] = {"on_event": context.report, "cancelled": context.stopping}
+    folder = payload["dataset"]
+    dataset = open_dataset(Path(folder)) if folder else open_demo(context.home, **ears)
+    found = run_baselines(open_run(Path(payload["run"])), dataset, **ears)
+    try:
+        write_baselines(Path(payload["out"]), found)
+    except OSError as error:
+        raise RunError(
+            f"What the other models reached cannot be written: {error.strerror or error}."
+        ) from error
+    return {"verdict": verdict(found)}
 
 
 def sweep(payload: Mapping[str, Any], context: Context) -> dict[str, Any]:

@@ -18,6 +18,9 @@ TRAIN: Final = "train"
 ADVANCE: Final = "advance"
 """The kind of job that the worker gives itself: to find what an open sweep tries next."""
 
+BEYOND: Final = "beyond"
+"""The kind of job that works out what a run's network adds beyond pairs."""
+
 
 @dataclass(frozen=True)
 class Context:
@@ -57,9 +60,11 @@ WORK: Final = WorkTable(
         "demo": "deepfm.runs.worker.jobs:demo",
         "fetch_d2l": "deepfm.runs.worker.jobs:fetch_d2l",
         "profile": "deepfm.runs.worker.jobs:profile",
+        "baselines": "deepfm.runs.worker.jobs:baselines",
         "sweep": "deepfm.runs.worker.jobs:sweep",
         ADVANCE: "deepfm.runs.worker.jobs:advance",
         "training_means": "deepfm.runs.worker.measuring:training_means",
+        BEYOND: "deepfm.runs.worker.measuring:beyond",
     },
     quick=frozenset({"inspect", "demo", "profile", ADVANCE}),
     warm_ups={
