@@ -5,27 +5,10 @@ import streamlit as st
 from deepfm.errors import DeepFMError
 from deepfm.trained import TrainedModel
 from deepfm.ui import evaluation_views as views
-from deepfm.ui import links, state
-from deepfm.ui.evaluated import evaluated, group_curves
-from deepfm.ui.plot import revision_of
+from deepfm.ui import links, selecting, state
+from deepfm.ui.evaluated import evaluated
 from deepfm.ui.text import show_error, show_notice
-
-
-def choose_part(model: TrainedModel) -> str:
-    """The part whose rows are looked at; ?part= keeps it in the address."""
-    parts = [part for part in model.parts if part != "train"]
-    if len(parts) < 2:
-        return model.part
-    return st.segmented_control(
-        "Rows",
-        parts,
-        default=model.part,
-        format_func=lambda part: f"{part.capitalize()} rows",
-        key="part",
-        bind="query-params",
-        required=True,
-        label_visibility="collapsed",
-    )
+from deepfm.ui.threshold import threshold_asked_for
 
 
 def leave_without_rows(model: TrainedModel) -> None:
@@ -39,16 +22,19 @@ def leave_without_rows(model: TrainedModel) -> None:
 
 
 def show(run_id: str, model: TrainedModel) -> None:
-    """Numbers, then curves, then the further views; RunError for damaged scores."""
+    """Which rows, then numbers, then curves, then further views; RunError for damaged scores."""
     if model.part == "train":
         leave_without_rows(model)
-    part = choose_part(model)
-    found = evaluated(run_id, model, part)
-    revision = revision_of(run_id, part)
+    selection = selecting.selection_in_address(model)
+    with st.container(horizontal=True, vertical_alignment="center", key="which_rows"):
+        part = selecting.choose_part(model)
+        selecting.choose_selection(run_id, model, part, selection)
+    found = evaluated(run_id, model, part, selection)
+    found, revision = threshold_asked_for(found, run_id, model)
     views.say_which_rows(model, found)
     views.tiles(found)
     views.show_curves(found, revision)
-    views.show_tabs(model, found, revision, group_curves(run_id))
+    views.show_tabs(run_id, model, found, revision)
     links.link("impression", "Explain an impression", run=run_id)
 
 

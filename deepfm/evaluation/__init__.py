@@ -15,6 +15,7 @@ from deepfm.evaluation.comparing import (
     benjamini_hochberg,
     compare_aucs,
     holm,
+    p_in_words,
 )
 from deepfm.evaluation.counting import Counts, count
 from deepfm.evaluation.curves import (
@@ -146,6 +147,7 @@ __all__ = [
     "log_loss_parts",
     "metrics_of",
     "moments_of",
+    "p_in_words",
     "platt",
     "precision_recall",
     "precision_recall_of",

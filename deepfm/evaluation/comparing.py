@@ -128,3 +128,8 @@ def holm(p_values: NDArray[Any]) -> Float64s:
     adjusted = np.empty(number)
     adjusted[rising] = np.maximum.accumulate(np.minimum(steps, 1.0)) if number else steps
     return adjusted
+
+
+def p_in_words(p_value: float) -> str:
+    """ "= 0.031", "< 0.0001": never 0."""
+    return "< 0.0001" if p_value < 0.0001 else f"= {p_value:.2g}"

@@ -2,33 +2,35 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final
 
 import pandas as pd
 import streamlit as st
 
 from deepfm.charts.evaluation import CurveStyle, NamedRoc
-from deepfm.charts.palette import RUN_COLOURS
 from deepfm.errors import DeepFMError
 from deepfm.evaluation import (
     CalibrationTable,
+    Counts,
     Evaluation,
     GainCurve,
     Histogram,
+    JudgedRows,
     PrecisionRecallCurve,
+    Selection,
     ThresholdTable,
-    auc,
-    calibration,
-    evaluate_scores,
-    gain,
-    histogram,
-    precision_recall,
-    roc,
-    threshold_table,
+    count,
+    evaluate_rows,
+    judged_rows,
+    roc_of,
+    threshold_table_of,
 )
-from deepfm.terms import Floats
-from deepfm.trained import Scores, TrainedModel
+from deepfm.evaluation.figures import auc_of
+from deepfm.trained import TrainedModel
 from deepfm.ui import state
+
+if TYPE_CHECKING:
+    from deepfm.data.dataset import Dataset
 
 RARE: Final = 0.05
 """Below this share of clicks, accuracy and 0.5 say nothing: the page shows other figures."""
@@ -56,7 +58,11 @@ _BRANCH_ROWS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Figures and curves of one part; a curve is None where the rows have one class only."""
+    """Figures and curves of the judged rows; a curve is None where they have one class only.
+
+    known   rows of the part whose values are known: what slices are made of
+    of      rows of the part in all
+    """
 
     figures: Evaluation
     curves: tuple[NamedRoc, ...]
@@ -65,6 +71,9 @@ class Evaluated:
     calibration: CalibrationTable
     gain: GainCurve | None
     histogram: Histogram
+    selection: Selection | None
+    known: int
+    of: int
 
     @property
     def rare(self) -> bool:
@@ -78,76 +87,106 @@ class Evaluated:
         return self.thresholds.position(threshold)
 
 
-def evaluated(run_id: str, model: TrainedModel, part: str) -> Evaluated:
-    """Everything about a part of a run; kept until the run is trained again."""
-    changed = (model.folder / "scores.parquet").stat().st_mtime
-    return _evaluated(run_id, part, changed, model)
+def evaluated(
+    run_id: str, model: TrainedModel, part: str, selection: Selection | None = None
+) -> Evaluated:
+    """Everything about a part of a run, or a slice of it; kept until the run is trained again."""
+    return _evaluated(run_id, part, selection, _changed(model), model)
 
 
 @st.cache_resource(show_spinner="Measuring…", max_entries=24)
-def _evaluated(run_id: str, part: str, changed: float, _model: TrainedModel) -> Evaluated:
-    scores = _model.scores(part)
-    labels, probability = scores.labels, scores.terms.probability
+def _evaluated(
+    run_id: str, part: str, selection: Selection | None, changed: float, _model: TrainedModel
+) -> Evaluated:
+    rows = rows_of(run_id, _model, part, selection)
+    found = evaluate_rows(rows)
     return Evaluated(
-        figures=evaluate_scores(_model, scores),
-        curves=_curves(_model, scores),
-        thresholds=threshold_table(labels, probability),
-        precision_recall=precision_recall(labels, probability),
-        calibration=calibration(labels, probability),
-        gain=gain(labels, probability),
-        histogram=histogram(labels, probability),
+        # Without the rows, which take far more memory than what is shown of them.
+        figures=replace(found, judged=None),
+        curves=_curves(rows),
+        thresholds=found.thresholds,
+        precision_recall=found.precision_recall,
+        calibration=found.calibration,
+        gain=found.gain,
+        histogram=found.histogram,
+        selection=selection,
+        known=len(_part(run_id, part, _changed(_model), _model).ids),
+        of=rows.of,
     )
 
 
-def _curves(model: TrainedModel, scores: Scores) -> tuple[NamedRoc, ...]:
+def with_threshold(found: Evaluated, run_id: str, model: TrainedModel, exact: float) -> Evaluated:
+    """The same with one more position of the threshold, exactly where it was asked for."""
+    if exact in found.thresholds.threshold:
+        return found
+    which = (run_id, found.figures.part, found.selection, _changed(model))
+    return replace(found, thresholds=_thresholds_with(*which, exact, model))
+
+
+@st.cache_resource(show_spinner=False, max_entries=24)
+def _thresholds_with(
+    run_id: str,
+    part: str,
+    selection: Selection | None,
+    changed: float,
+    exact: float,
+    _model: TrainedModel,
+) -> ThresholdTable:
+    rows = rows_of(run_id, _model, part, selection)
+    return threshold_table_of(rows.counts_by_probability, also=(exact,))
+
+
+def rows_of(
+    run_id: str, model: TrainedModel, part: str, selection: Selection | None = None
+) -> JudgedRows:
+    """The judged rows themselves; those of the last few that were looked at are kept."""
+    if selection is None:
+        return _part(run_id, part, _changed(model), model)
+    return _slice(run_id, part, selection, _changed(model), model)
+
+
+@st.cache_resource(show_spinner=False, max_entries=3)
+def _part(run_id: str, part: str, changed: float, _model: TrainedModel) -> JudgedRows:
+    return judged_rows(_model, part, dataset_of(_model))
+
+
+@st.cache_resource(show_spinner=False, max_entries=3)
+def _slice(
+    run_id: str, part: str, selection: Selection, changed: float, _model: TrainedModel
+) -> JudgedRows:
+    return _part(run_id, part, changed, _model).where(selection)
+
+
+def dataset_of(model: TrainedModel) -> "Dataset | None":
+    """The dataset that a run was trained on; None where it is not on this server."""
+    try:
+        return state.dataset(model.dataset_fingerprint)
+    except DeepFMError:
+        return None
+
+
+def _changed(model: TrainedModel) -> float:
+    return (model.folder / "scores.parquet").stat().st_mtime
+
+
+def _curves(rows: JudgedRows) -> tuple[NamedRoc, ...]:
     """The branches beside the whole model, which comes last; none with one class only.
 
     A branch alone is scored as base + (branch − its mean), which ranks as the branch does.
     """
-    labels, terms = scores.labels, scores.terms
-    alone = _ALONE.get(model.model.name, ())
-    ranked = [_named_roc(_WORDS[style], style, labels, getattr(terms, style)) for style in alone]
-    whole = _named_roc(model.model.name, "all", labels, terms.probability)
+    name = rows.model.model.name
+    alone = _ALONE.get(name, ())
+    ranked = [
+        _named_roc(_WORDS[style], style, count(rows.labels, getattr(rows.terms, style)))
+        for style in alone
+    ]
+    whole = _named_roc(name, "all", rows.counts_by_probability)
     return tuple(named for named in (*ranked, whole) if named is not None)
 
 
-def _named_roc(name: str, style: CurveStyle, labels: Floats, values: Floats) -> NamedRoc | None:
-    curve = roc(labels, values)
-    return None if curve is None else NamedRoc(name, style, curve, auc(labels, values))
-
-
-def group_curves(run_id: str) -> tuple[NamedRoc, ...]:
-    """The ROC curves of the trained runs that were queued together with this one, six at most.
-
-    Only those on the same rows: of the same dataset and part. Empty where there is no other.
-    """
-    if run_id == state.DEMO:
-        return ()
-    group = state.store().run(run_id).group
-    if group is None:
-        return ()
-    own = state.trained(run_id)
-    members = [row for row in reversed(state.store().runs(group=group)) if state.is_trained(row)]
-    curves: list[NamedRoc] = []
-    for row in members[: len(RUN_COLOURS)]:
-        model = _opened(row.id)
-        if model is None or (model.dataset_fingerprint, model.part) != (
-            own.dataset_fingerprint,
-            own.part,
-        ):
-            continue
-        whole = evaluated(row.id, model, model.part).curves[-1:]
-        style = cast("CurveStyle", RUN_COLOURS[len(curves)])
-        curves += [replace(named, name=row.name, style=style) for named in whole]
-    return tuple(curves) if len(curves) > 1 else ()
-
-
-def _opened(run_id: str) -> TrainedModel | None:
-    """The run's model; None where its folder was damaged: its own page says so."""
-    try:
-        return state.trained(run_id)
-    except DeepFMError:
-        return None
+def _named_roc(name: str, style: CurveStyle, counts: Counts) -> NamedRoc | None:
+    curve = roc_of(counts)
+    return None if curve is None else NamedRoc(name, style, curve, auc_of(counts))
 
 
 def numbers_table(figures: Evaluation) -> pd.DataFrame:

@@ -18,11 +18,16 @@ from deepfm.charts.palette import (
     format_loss,
     format_probability,
 )
-from deepfm.evaluation import slices
 from deepfm.trained import TrainedModel
 from deepfm.ui.evaluated import Evaluated, numbers_table
+from deepfm.ui.evaluation_baselines import show_baselines
+from deepfm.ui.evaluation_calibration import show_calibration
+from deepfm.ui.evaluation_rules import show_rules
+from deepfm.ui.evaluation_runs import show_other_runs
+from deepfm.ui.evaluation_slices import show_by_value, show_worst
 from deepfm.ui.plot import csv_text, plot
-from deepfm.ui.text import plain, show_notice
+from deepfm.ui.selecting import selection_words
+from deepfm.ui.text import mistakes_in_words, plain, show_notice
 from deepfm.ui.threshold import keep_threshold, slider, start_of
 
 PART_WORDS: Final = {
@@ -40,6 +45,8 @@ def say_which_rows(model: TrainedModel, found: Evaluated) -> None:
         f"{format_probability(found.figures.base_rate)} clicked · "
         + plain(charts.auc_sentence(found.figures.auc))
     )
+    if found.selection is not None:
+        st.markdown(f":material/filter_alt: {selection_words(found)}")
 
 
 def rows_words(part: str, *, has_test: bool) -> str:
@@ -59,7 +66,8 @@ def tiles(found: Evaluated) -> None:
         if figures.auc_low is not None and figures.auc_high is not None
         else "too few of one class"
     )
-    tile(first, "AUC", format_auc(figures.auc), interval, charts.auc_sentence(figures.auc))
+    auc_help = charts.auc_sentence(figures.auc) + " The interval is DeLong's (1988)."
+    tile(first, "AUC", format_auc(figures.auc), interval, auc_help)
     guess = f"always guessing the base rate: {format_loss(figures.log_loss_base)}"
     calibrated = (
         " Calibrated, after Platt scaling fitted on the validation rows: "
@@ -115,20 +123,20 @@ def show_roc(found: Evaluated, revision: str) -> None:
     """The ROC curve under its threshold."""
     auc = charts.auc_sentence(found.figures.auc)
     plot(
-        charts.roc_figure(found.curves, found.thresholds, start_of(found, revision)),
+        charts.roc_figure(found.curves, found.thresholds, start_of(revision)),
         key="roc",
         height=350,
         caption="drag the threshold. Further up and left is better; the long dashes are guessing.",
         alt=f"ROC curve. {auc}",
         table=lambda: roc_data(found),
         slider=slider(found, revision, hidden=False),
-        on_frame=lambda place: keep_threshold(found, place),
+        on_frame=lambda place: keep_threshold(found, revision, place),
     )
 
 
 def show_confusion(found: Evaluated, revision: str, height: int = 290) -> None:
     """The confusion matrix, following the threshold."""
-    start = start_of(found, revision)
+    start = start_of(revision)
     plot(
         charts.confusion_figure(found.thresholds, start),
         key="confusion",
@@ -149,7 +157,7 @@ def show_precision_recall(found: Evaluated, revision: str) -> None:
         return
     average = found.figures.average_precision
     plot(
-        charts.precision_recall_figure(curve, found.thresholds, start_of(found, revision)),
+        charts.precision_recall_figure(curve, found.thresholds, start_of(revision)),
         key="precision_recall",
         height=350,
         caption="of the rows taken for clicks, how many are; further up and right is better. "
@@ -165,30 +173,6 @@ def show_precision_recall(found: Evaluated, revision: str) -> None:
             }
         ),
         slider=slider(found, revision),
-    )
-
-
-def show_calibration(found: Evaluated) -> None:
-    """Predicted against seen click rate, with counts."""
-    table = found.calibration
-    error = format_probability(found.figures.calibration_error, 2)
-    plot(
-        charts.calibration_figure(table),
-        key="calibration",
-        height=420,
-        caption="each dot is a group of rows of about equal size; on the dashed line prediction "
-        "and truth agree, below it the model promises too much. Bars: 95 % intervals.",
-        alt=f"Calibration curve. Predicted and seen click rates differ by {error} on average.",
-        table=lambda: pd.DataFrame(
-            {
-                "predicted": table.predicted,
-                "seen": table.seen,
-                "low": table.low,
-                "high": table.high,
-                "rows": table.rows,
-                "clicks": table.clicks,
-            }
-        ),
     )
 
 
@@ -225,7 +209,7 @@ def show_histogram(found: Evaluated, revision: str) -> None:
     """Scores by label, with the threshold as a line."""
     shape = found.histogram
     plot(
-        charts.histogram_figure(shape, found.thresholds, start_of(found, revision)),
+        charts.histogram_figure(shape, found.thresholds, start_of(revision)),
         key="histogram",
         height=380,
         caption="the less the filled and the hollow bars overlap, the better the model tells "
@@ -240,33 +224,6 @@ def show_histogram(found: Evaluated, revision: str) -> None:
             }
         ),
         slider=slider(found, revision),
-    )
-
-
-def show_slices(model: TrainedModel, part: str) -> None:
-    """The same figures for the rows of each value of one field: where is it wrong?"""
-    names = [field.name for field in model.fields]
-    name = st.selectbox("Field", names, key="slice_field", width=280)
-    found = slices(model, name, part)
-    finding = charts.slices_finding(found)
-    plot(
-        charts.slices_figure(name, found),
-        key="slices",
-        height=120 + 26 * len(found),
-        caption="a diamond outside its bar is a value for which the model is wrong on average. "
-        + finding,
-        alt=f"Predicted against seen click rate by {name}. {finding}",
-        table=lambda: pd.DataFrame(
-            {
-                "value": [charts.slice_name(one) for one in found],
-                "rows": [one.rows for one in found],
-                "clicks": [one.clicks for one in found],
-                "seen": [one.base_rate for one in found],
-                "predicted": [one.predicted for one in found],
-                "AUC": [one.auc for one in found],
-                "log loss": [one.log_loss for one in found],
-            }
-        ),
     )
 
 
@@ -287,24 +244,6 @@ def show_numbers(found: Evaluated) -> None:
         mime="text/csv",
         icon=":material/download:",
         on_click="ignore",
-    )
-
-
-def show_group(curves: tuple[charts.NamedRoc, ...]) -> None:
-    """The runs that were queued together, on the same rows."""
-    plot(
-        charts.roc_figure(curves),
-        key="group_roc",
-        height=440,
-        caption="runs on the same data; further up and left is better.",
-        alt="ROC curves: "
-        + ", ".join(f"{named.name} AUC {format_auc(named.auc)}" for named in curves),
-        table=lambda: pd.DataFrame(
-            {
-                "run": [named.name for named in curves],
-                "AUC": [named.auc for named in curves],
-            }
-        ),
     )
 
 
@@ -370,26 +309,32 @@ def show_curves(found: Evaluated, revision: str) -> None:
         show_confusion(found, revision, height=210)
 
 
-def show_tabs(
-    model: TrainedModel,
-    found: Evaluated,
-    revision: str,
-    group: tuple[charts.NamedRoc, ...],
-) -> None:
-    """The further views, in the order in which they are asked for."""
+def show_wrong(run_id: str, model: TrainedModel, found: Evaluated) -> None:
+    """The slices where it is worst, then one field value by value."""
+    show_worst(run_id, model, found)
+    st.divider()
+    show_by_value(run_id, model, found)
+
+
+@st.fragment
+def show_tabs(run_id: str, model: TrainedModel, found: Evaluated, revision: str) -> None:
+    """The further views, in the order in which they are asked for; the one that is open is made."""
+    part = found.figures.part
     shown = {
         "Precision-recall": lambda: show_precision_recall(found, revision),
-        "Calibration": lambda: show_calibration(found),
+        "Threshold": lambda: show_rules(run_id, model, found, revision),
+        "Calibration": lambda: show_calibration(run_id, model, found),
         "Lift and gain": lambda: show_gain(found),
         "Scores by label": lambda: show_histogram(found, revision),
-        "By value": lambda: show_slices(model, found.figures.part),
-        "Runs of this group": lambda: show_group(group),
+        "Where it is wrong": lambda: show_wrong(run_id, model, found),
+        "Other runs": lambda: show_other_runs(run_id, model, part),
+        "Other models": lambda: show_baselines(run_id, model, found),
         "Numbers": lambda: show_numbers(found),
     }
     if found.rare and found.curves:
         del shown["Precision-recall"]
-    if not group:
-        del shown["Runs of this group"]
-    for tab, show in zip(st.tabs(list(shown)), shown.values(), strict=True):
-        with tab:
-            show()
+    tabs = st.tabs(list(shown), key="view", on_change="rerun", bind="query-params")
+    for tab, show in zip(tabs, shown.values(), strict=True):
+        if tab.open:
+            with tab:
+                mistakes_in_words()(show)()

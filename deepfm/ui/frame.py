@@ -116,6 +116,7 @@ JOB_WORDS: Final = {
     "fetch_d2l": "Fetching the D2L ctr set",
     "demo": "Making the demo",
     "score": "Scoring a file",
+    "baselines": "Fitting other models",
 }
 """Jobs that are worth a chip; inspecting a sample takes two seconds at most."""
 
@@ -137,10 +138,13 @@ def _running_run(row: "RunRow") -> Running:
 
 def _running_job(job: "JobRow") -> Running:
     progress, words = job.progress, JOB_WORDS[job.kind]
+    # What works on a run names it, and is watched on the page that asked for it.
+    run_id = job.payload.get("run_id", "")
+    page, where = ("evaluate", {"run": run_id}) if job.kind == "baselines" else ("data", {})
     if progress is None or not progress.total:
-        return Running(words, None, "data", {})
+        return Running(words, None, page, where)
     done = min(1.0, max(0.0, progress.done / progress.total))
-    return Running(f"{words} · {done:.0%}", done, "data", {})
+    return Running(f"{words} · {done:.0%}", done, page, where)
 
 
 @mistakes_in_words()

@@ -28,6 +28,7 @@ from deepfm.charts.training.comparison import (
 from deepfm.charts.training.curves import METRIC_NAMES
 from deepfm.ui import feed
 from deepfm.ui.address import chosen_in_address
+from deepfm.ui.evaluation_runs import ScoredRun, show_differences_of_auc
 from deepfm.ui.plot import plot
 from deepfm.ui.run_differences import differences, not_comparable, show_differences
 from deepfm.ui.run_roc import Judged, judged
@@ -152,6 +153,7 @@ def _rocs(
             alt=runs_roc_finding(curves),
             table=lambda: runs_roc_table(curves),
         )
+        show_differences_of_auc(*_scored(rows, names, scores, first), key=key)
     else:
         st.caption("The rows of these runs have one class only, so there is no ROC curve.")
     if left_out:
@@ -171,6 +173,19 @@ def _same_rows(
             style = cast("CurveStyle", RUN_COLOURS[place])
             curves.append(NamedRoc(name, style, found.curve, found.auc))
     return curves, left_out
+
+
+def _scored(
+    rows: Sequence["RunRow"], names: Sequence[str], scores: Mapping[str, Judged], first: Judged
+) -> tuple[ScoredRun, list[ScoredRun], str]:
+    """The first run that was judged, the others on its very rows, and the part that these are."""
+    same = [
+        ScoredRun(name, row.folder)
+        for row, name in zip(rows, names, strict=True)
+        if (found := scores.get(row.id)) is not None
+        and (found.part, found.labels) == (first.part, first.labels)
+    ]
+    return same[0], same[1:], first.part
 
 
 def _left_out_in_words(names: Sequence[str], first: Judged) -> str:

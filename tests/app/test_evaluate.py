@@ -66,10 +66,13 @@ def test_every_view_has_its_tab(open_page):
     page = open_page("evaluate")
     assert [tab.label for tab in page.tabs] == [
         "Precision-recall",
+        "Threshold",
         "Calibration",
         "Lift and gain",
         "Scores by label",
-        "By value",
+        "Where it is wrong",
+        "Other runs",
+        "Other models",
         "Numbers",
     ]
 
@@ -96,9 +99,10 @@ def test_rows_of_one_class_are_said_in_words(home, open_page, label):
 
 
 def test_another_field_can_be_sliced(open_page):
-    page = open_page("evaluate")
-    page.selectbox(key="slice_field").select("site").run()
+    page = open_page("evaluate", view="Where it is wrong")
+    page.selectbox(key="by_value_field").select("site").run()
     assert_nothing_wrong(page)
+    assert [metric.label for metric in page.metric][-1] == "Grouped AUC by site"
 
 
 def test_a_damaged_run_is_one_sentence_with_a_way_out(home):
@@ -112,7 +116,7 @@ def test_a_damaged_run_is_one_sentence_with_a_way_out(home):
     assert SCORES in page.error[0].value.replace("\\", "")
 
 
-def test_runs_of_a_group_get_a_tab_of_their_own(home, open_page):
+def test_runs_of_a_group_are_compared_at_first(home, open_page):
     with Store.open(home) as store:
         from deepfm.runs.store import NewRun
 
@@ -122,8 +126,9 @@ def test_runs_of_a_group_get_a_tab_of_their_own(home, open_page):
             store.claim_run("test")
             shutil.copytree(DEMO_RUN_FOLDER, store.run(run_id).folder)
             store.finish_run(run_id, "finished", "", {})
-    page = open_page("evaluate", run=ids[0])
-    assert "Runs of this group" in [tab.label for tab in page.tabs]
+    page = open_page("evaluate", run=ids[0], view="Other runs")
+    assert page.multiselect[0].value == [ids[1]]
+    assert "<b>two</b> and one rank these rows alike." in words(page)
 
 
 # --- the threshold in the address ---------------------------------------------------------------

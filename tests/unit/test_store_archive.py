@@ -13,6 +13,7 @@ import pytest
 
 from deepfm.config import ModelConfig, Settings, TrainConfig
 from deepfm.errors import DeepFMError, LimitError, RunError
+from deepfm.evaluation.baselines import BASELINES_FILE
 from deepfm.events import Epoch, Event, Failed, Finished, Metrics, Notice, Point, Started
 from deepfm.runs.store import RUN_ENDS, NewRun, Store, archive
 from deepfm.trained.run_folder import FILES
@@ -66,7 +67,8 @@ def exported(store: Store, tmp_path: Path) -> Path:
 
 
 def test_the_files_that_go_with_a_run_are_those_of_a_run_folder() -> None:
-    assert archive.FOLDER_FILES == FILES
+    assert archive.FOLDER_FILES[: len(FILES)] == FILES
+    assert BASELINES_FILE in archive.FOLDER_FILES
 
 
 @pytest.mark.parametrize("state", RUN_ENDS)

@@ -22,8 +22,13 @@ OTHERS: Final = "all others together"
 """How the values with too few rows of their own read."""
 
 
-def calibration_figure(table: CalibrationTable) -> go.Figure:
-    """Seen click rate against predicted probability with 95 % intervals, and rows per bin."""
+def calibration_figure(
+    table: CalibrationTable, before: CalibrationTable | None = None
+) -> go.Figure:
+    """Seen click rate against predicted probability with 95 % intervals, and rows per bin.
+
+    before   the same before recalibration: hollow dots without a line
+    """
     figure = new_figure(
         "Does a predicted 20 % mean 20 in 100? (calibration)",
         y="Seen click rate",
@@ -35,15 +40,23 @@ def calibration_figure(table: CalibrationTable) -> go.Figure:
     figure.update_layout(yaxis_tickformat="~%", yaxis_rangemode="tozero")
     end = float(max(table.predicted.max(), table.high.max()))
     add_plain_line(figure, WHOLE * end, WHOLE * end, "predicted = seen")
-    words = [
-        f"{format_count(clicks)} of {format_count(rows)} rows clicked"
-        for clicks, rows in zip(table.clicks, table.rows, strict=True)
-    ]
+    words = _clicked_words(table)
+    if before is not None:
+        figure.add_scatter(
+            x=before.predicted,
+            y=before.seen,
+            mode="markers",
+            name="before, as trained",
+            marker={"size": 9, **_hollow()},
+            customdata=_clicked_words(before),
+            hovertemplate="before: predicted %{x:.1%}<br>seen %{y:.1%}<br>%{customdata}"
+            "<extra></extra>",
+        )
     figure.add_scatter(
         x=table.predicted,
         y=table.seen,
         mode="lines+markers",
-        name="the model",
+        name="the model" if before is None else "after recalibration",
         line={"color": colour("text"), "width": 2},
         marker={"size": 8, "color": colour("text")},
         error_y={
@@ -72,6 +85,13 @@ def calibration_figure(table: CalibrationTable) -> go.Figure:
         hovertemplate="predicted %{x:.1%}<br>%{customdata}<extra></extra>",
     )
     return figure
+
+
+def _clicked_words(table: CalibrationTable) -> list[str]:
+    return [
+        f"{format_count(clicks)} of {format_count(rows)} rows clicked"
+        for clicks, rows in zip(table.clicks, table.rows, strict=True)
+    ]
 
 
 def histogram_figure(
