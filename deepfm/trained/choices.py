@@ -74,9 +74,12 @@ def choosable(vocabulary: Vocabulary, field: Field) -> NDArray[np.int32]:
 
 
 def _most_counted(counts: NDArray[np.int64], most: int) -> NDArray[np.intp]:
+    """Places of the `most` largest counts, in their order; of equal ones the first."""
     if len(counts) <= most:
         return np.arange(len(counts))
-    return np.argpartition(-counts, most)[:most]
+    least = np.partition(counts, len(counts) - most)[len(counts) - most]
+    above = np.flatnonzero(counts > least)
+    return np.sort(np.append(above, np.flatnonzero(counts == least)[: most - len(above)]))
 
 
 def _readable(vocabulary: Vocabulary, field: Field, index: int) -> str:
