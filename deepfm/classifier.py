@@ -106,6 +106,7 @@ class DeepFMClassifier(ClassifierMixin, BaseEstimator):
             if pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype)
         )
         self.model_ = self._train(self._table(frame), codes)
+        self.weights_ = self.model_.weights.in_double_precision()
         return self
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
@@ -128,7 +129,7 @@ class DeepFMClassifier(ClassifierMixin, BaseEstimator):
         table = self._table(self._checked(X))
         encode = self.model_.vocabulary.encode_column
         columns = [encode(name, table[name]) for name in self._names()]
-        return self.model_.score(np.stack(columns, axis=1))
+        return self.weights_.terms(np.stack(columns, axis=1))
 
     def _checked_labels(self, X: Any, y: Any) -> tuple[pd.DataFrame, NDArray[Any]]:  # noqa: N803
         """X as a DataFrame and y as an array, after scikit-learn's own checks."""

@@ -1,9 +1,9 @@
 """Feature indices to the three terms of the logit, with the weights of a trained model."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,6 +103,20 @@ class Weights:
                 hidden += layer.bias
             output[block] = hidden[:, 0]
         return output
+
+    def in_double_precision(self) -> Self:
+        """The same weights as float64: a row's score then hardly depends on the rows beside it,
+        by whose number a matrix product chooses its order of summation.
+        """
+        layers = []
+        for layer in self.layers:
+            weight: NDArray[Any] = layer.weight.astype(np.float64)
+            bias: NDArray[Any] = layer.bias.astype(np.float64)
+            layers.append(Layer(weight, bias))
+        factors: NDArray[Any] = self.factors.astype(np.float64)
+        shared = self.deep_table is self.factors
+        deep_table: NDArray[Any] = factors if shared else self.deep_table.astype(np.float64)
+        return replace(self, factors=factors, deep_table=deep_table, layers=tuple(layers))
 
     def _network(self, inputs: Float32s) -> Float64s:
         first = self.layers[0]
