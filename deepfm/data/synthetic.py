@@ -248,6 +248,75 @@ def _rule_of_three(codes: Codes) -> NDArray[np.float64]:
     return np.where(np.isin(codes["format"], (2, 3)), welcome, 0.0)
 
 
+@dataclass(frozen=True)
+class PlantedShares:
+    """The exact analysis of variance of something planted: shares that add up to 1."""
+
+    singles: float
+    pairs: float
+    beyond: float
+
+
+@cache
+def planted_rule() -> PlantedShares:
+    """Of the demo's rule of three, over the shares that its fields are drawn by."""
+    singles, pairs, beyond = _rule_variances()
+    total = sum(singles.values()) + pairs + beyond
+    return PlantedShares(sum(singles.values()) / total, pairs / total, beyond / total)
+
+
+@cache
+def planted_logit() -> PlantedShares:
+    """Of the demo's whole true logit; the two tables of pairs are centred as they are planted."""
+    singles, pairs, beyond = _rule_variances()
+    for field, effects in (*_LINEAR.items(), ("ad_id", _ad_id_effects())):
+        own = np.array(effects) + _rule_effect(field)
+        singles[field] = _variance(own, _shares(field))
+    for table, rows in ((_site_by_ad(), "site"), (_hour_by_ad(), "hour")):
+        pairs += _variance(table, np.outer(_shares(rows), _shares("ad")))
+    total = sum(singles.values()) + pairs + beyond
+    return PlantedShares(sum(singles.values()) / total, pairs / total, beyond / total)
+
+
+_RULE_FIELDS: Final = ("weekday", "device", "format")
+
+
+def _rule_table() -> NDArray[np.float64]:
+    """The rule of three at every value of its three fields, float64[7, 4, 4]."""
+    grid = np.indices([len(_VALUES[name]) for name in _RULE_FIELDS])
+    return _rule_of_three(dict(zip(_RULE_FIELDS, grid, strict=True)))
+
+
+def _rule_part(*fields: str) -> NDArray[np.float64]:
+    """What the rule says of these fields beyond any fewer of them; the other axes have length 1."""
+    part = _rule_table()
+    for axis, name in enumerate(_RULE_FIELDS):
+        mean = np.average(part, axis=axis, weights=_shares(name), keepdims=True)
+        part = part - mean if name in fields else mean
+    return part
+
+
+def _rule_effect(field: str) -> NDArray[np.float64] | float:
+    return _rule_part(field).ravel() if field in _RULE_FIELDS else 0.0
+
+
+def _rule_variances() -> tuple[dict[str, float], float, float]:
+    """Variances of the rule: of each field alone, of its pairs, of all three together."""
+
+    def variance(*fields: str) -> float:
+        weights = [_shares(name) if name in fields else np.ones(1) for name in _RULE_FIELDS]
+        return _variance(_rule_part(*fields), np.einsum("i,j,k->ijk", *weights))
+
+    first, second, third = _RULE_FIELDS
+    pairs = variance(first, second) + variance(first, third) + variance(second, third)
+    return {name: variance(name) for name in _RULE_FIELDS}, pairs, variance(*_RULE_FIELDS)
+
+
+def _variance(values: NDArray[np.float64], shares: NDArray[np.float64]) -> float:
+    mean = np.average(values, weights=shares)
+    return float(np.average((values - mean) ** 2, weights=shares))
+
+
 @cache
 def _ad_id_effects() -> NDArray[np.float64]:
     """float64[ad ids]; the rare ones have none."""
