@@ -1,7 +1,8 @@
-"""What each branch does over all impressions to the figures of the Model page."""
+"""What each branch does over all impressions to the first figures of the Model page."""
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import plotly.graph_objects as go
@@ -11,10 +12,15 @@ from deepfm.charts.palette import (
     TERM_LETTERS,
     colour,
     format_auc,
+    format_loss,
+    label,
     new_figure,
     term_marker,
 )
-from deepfm.terms import TERM_NAMES, Terms
+from deepfm.terms import TERM_NAMES
+
+if TYPE_CHECKING:
+    from deepfm.evaluation.branches import JudgedBranch
 
 BRANCH_NAMES: Final[Mapping[str, str]] = {
     "linear": "<b>L</b>  Linear",
@@ -23,7 +29,154 @@ BRANCH_NAMES: Final[Mapping[str, str]] = {
     "deep": "<b>D</b>  Deep branch",
     "all": "All together",
 }
-MOST_DOTS: Final = 1_500
+BRANCH_WORDS: Final[Mapping[str, str]] = {
+    "linear": "linear",
+    "pairwise": "pairwise",
+    "fm": "FM branch",
+    "deep": "deep branch",
+    "all": "all together",
+}
+_COLOURS: Final[Mapping[str, str]] = {"fm": "pairwise", "all": "text"}
+_APART: Final = 0.17
+"""How far the two marks of one row stand from its middle."""
+
+
+@dataclass(frozen=True)
+class BranchRow:
+    """One branch of a model, and the model that was trained with that branch alone.
+
+    branch        a key of BRANCH_NAMES
+    silenced      this model's figures with its other branches held at their mean
+    trained       those of a model that never had them, None where there is no such run
+    trained_name  LR, FM, DNN or Wide & Deep
+    """
+
+    branch: str
+    silenced: "JudgedBranch"
+    trained: "JudgedBranch | None" = None
+    trained_name: str = ""
+
+
+def alone_figure(rows: Sequence[BranchRow], base_loss: float) -> go.Figure:
+    """AUC and log loss of each branch, silenced and trained alone, with their intervals.
+
+    base_loss  log loss of always guessing the base rate of the same rows
+    """
+    figure = new_figure("What each branch ranks and predicts alone")
+    for which, axis in (("auc", "x"), ("log_loss", "x2")):
+        _add_marks(figure, rows, which, axis, trained=False)
+        if any(row.trained for row in rows):
+            _add_marks(figure, rows, which, axis, trained=True)
+    names = [BRANCH_NAMES[row.branch] for row in rows]
+    figure.update_layout(
+        xaxis={"title": {"text": "AUC (higher is better)"}, "domain": [0, 0.48]},
+        xaxis2={"title": {"text": "log loss (lower is better)"}, "domain": [0.54, 1]},
+        yaxis={
+            "tickvals": list(range(len(rows))),
+            "ticktext": names,
+            "range": [len(rows) - 0.45, -0.6],
+            "showgrid": False,
+            "zeroline": False,
+            "tickfont": {"size": 13, "color": colour("text")},
+        },
+        showlegend=any(row.trained for row in rows),
+        legend={"itemclick": False, "itemdoubleclick": False},
+    )
+    _mark_line(figure, "x", 0.5, "a coin")
+    _mark_line(figure, "x2", base_loss, "guessing the base rate")
+    return figure
+
+
+def _add_marks(
+    figure: go.Figure, rows: Sequence[BranchRow], which: str, axis: str, *, trained: bool
+) -> None:
+    shown = [
+        (place, row, *figures)
+        for place, row in enumerate(rows)
+        if (judged := row.trained if trained else row.silenced) is not None
+        and (figures := _figures(judged, which)) is not None
+    ]
+    both = any(row.trained for row in rows)
+    colours = [colour(_COLOURS.get(row.branch, row.branch)) for _, row, *_ in shown]
+    write = format_auc if which == "auc" else format_loss
+    figure.add_scatter(
+        x=[value for _, _, value, _, _ in shown],
+        y=[place + (_APART if trained else -_APART) * both for place, *_ in shown],
+        xaxis=axis,
+        mode="markers+text",
+        name="trained without the others" if trained else "within this model, others silenced",
+        legendgroup=str(trained),
+        showlegend=which == "auc",
+        marker={
+            "symbol": "diamond-open" if trained else "circle",
+            "size": 11,
+            "color": colours,
+            "line": {"width": 2, "color": colours},
+        },
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [high - value for _, _, value, _, high in shown],
+            "arrayminus": [value - low for _, _, value, low, _ in shown],
+            "color": colour("muted"),
+            "thickness": 1.5,
+            "width": 4,
+        },
+        text=[write(value) for _, _, value, _, _ in shown],
+        textposition="top center",
+        textfont={"size": 12, "color": colour("text")},
+        cliponaxis=False,
+        customdata=[
+            [label(_who(row, trained)), write(low), write(high)] for _, row, _, low, high in shown
+        ],
+        hovertemplate=(
+            "%{customdata[0]}<br>"
+            + ("AUC" if which == "auc" else "log loss")
+            + " %{x:.4f}, 95 % interval %{customdata[1]} to %{customdata[2]}<extra></extra>"
+        ),
+    )
+
+
+def _figures(judged: "JudgedBranch", which: str) -> tuple[float, float, float] | None:
+    """Value, low and high; all three the same where there is no interval, None without a value."""
+    if which == "log_loss":
+        return judged.log_loss, judged.log_loss_low, judged.log_loss_high
+    if judged.auc is None:
+        return None
+    if judged.auc_low is None or judged.auc_high is None:
+        return judged.auc, judged.auc, judged.auc
+    return judged.auc, judged.auc_low, judged.auc_high
+
+
+def _who(row: BranchRow, trained: bool) -> str:
+    return row.trained_name if trained else BRANCH_WORDS[row.branch]
+
+
+def _mark_line(figure: go.Figure, axis: str, x: float, words: str) -> None:
+    """A thin line across all rows, named at its foot."""
+    figure.add_shape(
+        type="line",
+        xref=axis,
+        yref="y domain",
+        x0=x,
+        x1=x,
+        y0=0,
+        y1=1,
+        line={"color": colour("muted"), "width": 1, "dash": "dot"},
+        layer="below",
+    )
+    figure.add_annotation(
+        xref=axis,
+        yref="y domain",
+        x=x,
+        y=0,
+        xanchor="center",
+        yanchor="bottom",
+        text=words,
+        showarrow=False,
+        font={"size": 11, "color": colour("muted")},
+        bgcolor=colour("ground", 0.8),
+    )
 
 
 def shares_figure(shares: Mapping[str, float], terms: tuple[str, ...]) -> go.Figure:
@@ -38,7 +191,7 @@ def shares_figure(shares: Mapping[str, float], terms: tuple[str, ...]) -> go.Fig
         share = 100 * shares[name]
         figure.add_bar(
             x=[share],
-            y=[f"<b>{TERM_LETTERS[name]}</b>  {name.capitalize()}"],
+            y=[_term_name(name)],
             orientation="h",
             marker=term_marker(name),
             text=[f"{share:.0f} %"],
@@ -50,122 +203,50 @@ def shares_figure(shares: Mapping[str, float], terms: tuple[str, ...]) -> go.Fig
     low = min(0.0, *(100 * shares[name] for name in names))
     high = max(100 * shares[name] for name in names)
     figure.update_xaxes(range=[1.25 * low, max(10.0, 1.18 * high)])
-    _as_rows(figure)
-    return figure
-
-
-def branches_figure(aucs: Mapping[str, float | None]) -> go.Figure:
-    """AUC of each branch alone and of all together, from 0.5, where a coin stands."""
-    names = [name for name in BRANCH_NAMES if aucs.get(name) is not None]
-    figure = new_figure(
-        "What each branch ranks alone",
-        x="AUC (0.5 is a coin, 1 is perfect)",
-        showlegend=False,
-    )
-    for name in names:
-        auc = aucs[name]
-        assert auc is not None
-        figure.add_bar(
-            x=[auc - 0.5],
-            base=[0.5],
-            y=[BRANCH_NAMES[name]],
-            orientation="h",
-            marker=_branch_marker(name),
-            text=[format_auc(auc)],
-            textposition="outside",
-            textfont={"size": 14, "color": colour("text")},
-            cliponaxis=False,
-            customdata=[auc],
-            hovertemplate="AUC %{customdata:.4f}<extra></extra>",
-        )
-    known = [auc for auc in aucs.values() if auc is not None]
-    figure.update_xaxes(range=[min(0.5, *known) - 0.005, max(known) + 0.06])
-    _as_rows(figure)
-    return figure
-
-
-def _branch_marker(name: str) -> dict[str, object]:
-    if name in TERM_NAMES:
-        return term_marker(name)
-    if name == "fm":
-        return {"color": "rgba(0,0,0,0)", "line": {"color": colour("pairwise"), "width": 3}}
-    return {"color": colour("text", 0.75), "line": {"width": 0}}
-
-
-def _as_rows(figure: go.Figure) -> None:
     figure.update_yaxes(
         autorange="reversed", showgrid=False, tickfont={"size": 13, "color": colour("text")}
     )
-
-
-def some_rows(count: int) -> NDArray[np.int64]:
-    """The rows that are drawn as dots: all, or a fixed sample, int64[≤ 1,500] in order."""
-    if count <= MOST_DOTS:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(0).choice(count, MOST_DOTS, replace=False))
-
-
-def disagreement_figure(
-    rows: NDArray[np.int64], terms: Terms, mean: Terms, labels: NDArray[np.float32]
-) -> go.Figure:
-    """One dot an impression: FM branch against deep branch, each minus its mean.
-
-    rows     int64[M], which rows are drawn; the click reports them as customdata
-    terms, labels   of all rows
-    """
-    figure = new_figure(
-        "Where the two branches agree, and where they pull apart",
-        x="FM branch (logit, against the mean)",
-        y="deep branch (logit)",
-    )
-    fm = np.asarray(terms.fm, dtype=np.float64)[rows] - float(mean.fm[0])
-    deep = np.asarray(terms.deep, dtype=np.float64)[rows] - float(mean.deep[0])
-    for clicked, name in ((0.0, "not clicked"), (1.0, "clicked")):
-        chosen = labels[rows] == clicked
-        figure.add_scatter(
-            x=fm[chosen],
-            y=deep[chosen],
-            mode="markers",
-            name=name,
-            customdata=rows[chosen],
-            marker={
-                "symbol": "circle" if clicked else "circle-open",
-                "size": 7 if clicked else 6,
-                "color": colour("accent" if clicked else "muted", 0.8 if clicked else 0.6),
-            },
-            hovertemplate=(
-                "row %{customdata}<br>FM %{x:+.2f}, deep %{y:+.2f}<extra>" + name + "</extra>"
-            ),
-        )
-    _shade_corners(figure, _reach(fm), _reach(deep))
     return figure
 
 
-def _reach(values: NDArray[np.float64]) -> float:
-    return 1.08 * float(np.abs(values).max(initial=0.1))
+def covariance_figure(covariance: NDArray[np.float64], terms: tuple[str, ...]) -> go.Figure:
+    """The covariances of the terms, in percent of the score's variance: all cells add to 100.
+
+    covariance  float64[3, 3] in the order linear, pairwise, deep
+    """
+    places = [place for place, name in enumerate(TERM_NAMES) if name in terms]
+    names = [_term_name(TERM_NAMES[place]) for place in places]
+    total = float(covariance.sum())
+    percent = 100 * covariance[np.ix_(places, places)] / (total if total > 0 else 1.0)
+    reach = max(1e-9, float(np.abs(percent).max()))
+    figure = new_figure("Which terms rise and fall together")
+    figure.add_heatmap(
+        z=percent,
+        x=names,
+        y=names,
+        zmin=-reach,
+        zmax=reach,
+        colorscale=[
+            [0.0, colour("lowers", 0.6)],
+            [0.5, colour("surface")],
+            [1.0, colour("raises", 0.6)],
+        ],
+        xgap=3,
+        ygap=3,
+        showscale=False,
+        text=[[f"{cell:.0f} %" for cell in row] for row in percent],
+        texttemplate="%{text}",
+        textfont={"size": 14, "color": colour("text")},
+        customdata=covariance[np.ix_(places, places)].tolist(),
+        hovertemplate=(
+            "%{y} with %{x}<br>covariance %{customdata:+.4f} logit²"
+            "<br>%{z:.1f} % of the score's variance<extra></extra>"
+        ),
+    )
+    figure.update_xaxes(showgrid=False, side="bottom", tickfont={"color": colour("text")})
+    figure.update_yaxes(showgrid=False, autorange="reversed", tickfont={"color": colour("text")})
+    return figure
 
 
-def _shade_corners(figure: go.Figure, across: float, up: float) -> None:
-    """The two corners where the branches have opposite signs."""
-    for sign, anchors in ((1, ("right", "bottom")), (-1, ("left", "top"))):
-        figure.add_shape(
-            type="rect",
-            x0=0,
-            x1=sign * across,
-            y0=0,
-            y1=-sign * up,
-            line={"width": 0},
-            fillcolor=colour("lowers", 0.06),
-            layer="below",
-        )
-        figure.add_annotation(
-            x=sign * across,
-            y=-sign * up,
-            xanchor=anchors[0],
-            yanchor=anchors[1],
-            text="they pull apart",
-            showarrow=False,
-            font={"color": colour("muted")},
-        )
-    figure.update_xaxes(range=[-across, across], zeroline=True)
-    figure.update_yaxes(range=[-up, up], zeroline=True)
+def _term_name(name: str) -> str:
+    return f"<b>{TERM_LETTERS[name]}</b>  {name.capitalize()}"

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from deepfm.charts import contributions, data, palette
-from deepfm.charts.branches import branches_figure, disagreement_figure, shares_figure, some_rows
+from deepfm.charts.branches import shares_figure
 from deepfm.config import TERM_SETS, ModelConfig
 from deepfm.data.dataset import FieldProfile, ValueProfile
 from deepfm.explanation import Explanation, explain
-from deepfm.terms import Terms
 from deepfm.trained import open_run
 from tests.unit.run_folders import RunSpec, write_run
 
@@ -174,27 +173,6 @@ def test_shares_may_be_negative_and_still_show():
     figure = shares_figure({"linear": -0.1, "pairwise": 0.6, "deep": 0.5}, TERM_SETS["DeepFM"])
     assert figure.layout.xaxis.range[0] < -10
     assert sum(trace.x[0] for trace in figure.data) == pytest.approx(100)
-
-
-def test_a_branch_without_an_auc_is_left_out():
-    figure = branches_figure({"linear": 0.6, "deep": None, "all": 0.7})
-    assert [trace.customdata[0] for trace in figure.data] == [0.6, 0.7]
-
-
-def test_dots_are_clicked_or_not_and_carry_their_row():
-    rng = np.random.default_rng(0)
-    terms = Terms(*rng.normal(size=(3, 50)))
-    mean = Terms(np.zeros(1), np.zeros(1), np.zeros(1))
-    labels = (rng.random(50) < 0.4).astype(np.float32)
-    hollow, filled = disagreement_figure(some_rows(50), terms, mean, labels).data
-    assert hollow.marker.symbol == "circle-open" and filled.marker.symbol == "circle"
-    assert set(filled.customdata) == set(np.flatnonzero(labels == 1))
-    assert len(hollow.x) + len(filled.x) == 50
-
-
-def test_the_sample_of_dots_is_fixed_and_bounded():
-    assert len(some_rows(100_000)) == 1_500
-    assert np.array_equal(some_rows(100_000), some_rows(100_000))
 
 
 def field_of(*names: str, kept: int | None = None) -> FieldProfile:
