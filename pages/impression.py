@@ -29,7 +29,7 @@ from deepfm.explanation import (
     what_if,
 )
 from deepfm.trained import TrainedModel
-from deepfm.ui import arithmetic, choosing, state
+from deepfm.ui import arithmetic, beyond, choosing, state
 from deepfm.ui.card import CardField, card
 from deepfm.ui.choosing import Choice
 from deepfm.ui.pinned import pinned_words
@@ -234,6 +234,7 @@ def details(model: TrainedModel, explanation: Explanation) -> None:
         ("Fields", fields_view),
         ("Pairs", pairs_view),
         ("What if", what_if_view),
+        ("Beyond pairs", beyond.show_beyond_of_one),
         ("Arithmetic", arithmetic.view),
     )
     tabs = st.tabs([name for name, _ in views], on_change="rerun", key="impression_tabs")
