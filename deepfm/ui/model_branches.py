@@ -92,7 +92,7 @@ def show_branches(run_id: str, model: TrainedModel, scores: Scores) -> None:
     plot(
         alone_figure(rows, base_loss),
         key="model_branches",
-        height=max(150, 90 + (62 if any(row.trained for row in rows) else 48) * len(rows)),
+        height=max(140, 80 + (56 if any(row.trained for row in rows) else 38) * len(rows)),
         caption=ALONE if len(rows) > 1 else "the model has one branch; its whiskers are 95 %.",
         alt=in_words(rows),
         table=lambda: branches_table(rows),

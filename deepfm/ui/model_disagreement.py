@@ -1,6 +1,5 @@
 """Where the branches disagree: a scatter to click in, and what is special about a region of it."""
 
-from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -31,12 +30,13 @@ BOX: Final = "box"
 """In the address: left, right, low and high ends of the region that was drawn."""
 _DRAWN: Final = "Drawn by hand"
 
-_REGIONS: Final[dict[str, Callable[[Disagreement], Box]]] = {
-    "FM raises, deep lowers": lambda found: Box(FAR, np.inf, -np.inf, -FAR),
-    "FM lowers, deep raises": lambda found: Box(-np.inf, -FAR, FAR, np.inf),
-    "Both raise": lambda found: Box(FAR, np.inf, FAR, np.inf),
-    "Both lower": lambda found: Box(-np.inf, -FAR, -np.inf, -FAR),
+_REGIONS: Final[dict[str, Box]] = {
+    "{} raises, deep lowers": Box(FAR, np.inf, -np.inf, -FAR),
+    "{} lowers, deep raises": Box(-np.inf, -FAR, FAR, np.inf),
+    "Both raise": Box(FAR, np.inf, FAR, np.inf),
+    "Both lower": Box(-np.inf, -FAR, -np.inf, -FAR),
 }
+"""What is asked about without drawing; {} is the branch beside the network."""
 
 
 @st.fragment
@@ -76,7 +76,7 @@ def scatter(
     model: TrainedModel, scores: Scores, found: Disagreement, box: Box | None
 ) -> PlotResult:
     """The chart with its words."""
-    fm = "FM" if "pairwise" in model.model.terms else "linear"
+    first = _first_branch(model)
     apart = float(
         np.mean((found.fm * found.deep < 0) & (np.minimum(abs(found.fm), abs(found.deep)) > FAR))
     )
@@ -90,7 +90,7 @@ def scatter(
         )
     )
     return plot(
-        disagreement_figure(found, box),
+        disagreement_figure(found, box, first),
         key="model_dots",
         height=470,
         clicks=True,
@@ -103,11 +103,16 @@ def scatter(
             "special about those in it."
         ),
         alt=(
-            f"In {100 * apart:.0f} % of the {format_count(len(found.fm))} impressions the {fm} "
+            f"In {100 * apart:.0f} % of the {format_count(len(found.fm))} impressions the {first} "
             "branch and the network pull apart, each by more than 0.5 from its mean."
         ),
         table=lambda: dots_table(scores, found),
     )
+
+
+def _first_branch(model: TrainedModel) -> str:
+    """What the branch beside the network is called at the start of a sentence."""
+    return "FM" if "pairwise" in model.model.terms else "Linear"
 
 
 def dots_table(scores: Scores, found: Disagreement) -> pd.DataFrame:
@@ -158,7 +163,10 @@ def show_region(
     model: TrainedModel, scores: Scores, found: Disagreement, drawn: Box | None
 ) -> None:
     """Choose a region; which values are commoner in it than outside, and by how much."""
-    names = [*_REGIONS, *([_DRAWN] if drawn else [])]
+    regions = {words.format(_first_branch(model)): box for words, box in _REGIONS.items()}
+    if drawn:
+        regions[_DRAWN] = drawn
+    names = list(regions)
     if st.session_state.get("model_region", names[-1]) not in names:
         st.session_state["model_region"] = names[0]
     name = st.selectbox(
@@ -168,7 +176,7 @@ def show_region(
         key="model_region",
         help=f"“Raises” and “lowers” mean by more than {FAR} logit from the branch's mean.",
     )
-    box = drawn if name == _DRAWN and drawn else _REGIONS[name or names[0]](found)
+    box = regions[name or names[0]]
     ids = model.impression_ids(scores.part)
     known = min(len(ids), len(scores))
     inside = box.holds(found.fm[:known], found.deep[:known])
@@ -220,17 +228,30 @@ def show_values(region: Region) -> None:
         region_figure(shown),
         key="model_region_values",
         height=bar_height(len(shown), least=150, each=27, around=80),
-        caption=(
-            f"{'the surest' if len(sure) > len(shown) else 'each'} of {len(sure)} values, out of "
-            f"{format_count(region.looked_at)} looked at, that are commoner inside by more than "
-            "chance (Fisher's exact test, Benjamini-Hochberg at 5 %); the longer the line, the "
-            "larger the difference."
-            if sure
-            else "the nearest to standing out; chance alone would make some differ so much."
-        ),
+        caption=_which_values(region, len(shown)),
         alt=value_in_words(shown[0]),
         table=lambda: values_table(region),
     )
+
+
+def _which_values(region: Region, shown: int) -> str:
+    """Which values the chart is of, and by which test."""
+    looked_at = f"of the {format_count(region.looked_at)} values looked at"
+    sure = len(region.significant)
+    if not sure:
+        return (
+            f"those {looked_at} that come nearest to standing out; chance alone would make some "
+            "differ so much. Filled: their share inside, hollow: outside."
+        )
+    test = (
+        "by more than chance (Fisher's exact test, corrected for looking at many by Benjamini and "
+        "Hochberg at 5 %)."
+    )
+    marks = "filled, a value's share of the impressions inside; hollow, outside."
+    if sure == 1:
+        return f"{marks} This one alone, {looked_at}, is commoner inside {test}"
+    which = f"The surest {shown} of {sure}" if sure > shown else f"These {sure}"
+    return f"{marks} {which}, {looked_at}, are commoner inside {test}"
 
 
 def value_in_words(value: ValueShare) -> str:

@@ -114,14 +114,17 @@ def _spread(cells: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.sort(by_cell[rank < max(1, from_each)][:MOST_DOTS])
 
 
-def disagreement_figure(found: Disagreement, box: Box | None = None) -> go.Figure:
+def disagreement_figure(
+    found: Disagreement, box: Box | None = None, first: str = "FM"
+) -> go.Figure:
     """FM branch against deep branch; the click reports a dot's row as customdata.
 
+    first  what the branch beside the network is called: FM, or linear where there are no pairs
     A click on the density, which is trace 0 where there is one, reports the cell as its point.
     """
     figure = new_figure(
         "Where the two branches agree, and where they pull apart",
-        x="FM branch (logit, against its mean)",
+        x=f"{first} branch (logit, against its mean)",
         y="deep branch (logit, against its mean)",
     )
     if found.density is not None:
@@ -142,7 +145,7 @@ def disagreement_figure(found: Disagreement, box: Box | None = None) -> go.Figur
             # A box that is drawn fades no dot: it is shown by its frame.
             unselected={"marker": {"opacity": 1}},
             hovertemplate=(
-                "row %{customdata}<br>FM %{x:+.2f}, deep %{y:+.2f}<extra>" + name + "</extra>"
+                f"row %{{customdata}}<br>{first} %{{x:+.2f}}, deep %{{y:+.2f}}<extra>{name}</extra>"
             ),
         )
     across, up = _reach(found.fm), _reach(found.deep)

@@ -36,7 +36,7 @@ def pair_strengths_figure(found: "PairStrengths") -> go.Figure:
     names = [label(shortened(found.fields[n], 18)) for n in order]
     matrix = found.strength[np.ix_(order, order)]
     matrix = np.where(np.tril(np.ones_like(matrix), -1) > 0, matrix, np.nan)[1:, :-1]
-    few = len(order) <= 12
+    few, top = len(order) <= 12, float(np.nanmax(matrix)) or 1.0
     figure = new_figure("Which pairs of fields matter, over all impressions")
     figure.add_heatmap(
         z=matrix,
@@ -44,15 +44,15 @@ def pair_strengths_figure(found: "PairStrengths") -> go.Figure:
         y=list(range(len(order) - 1)),
         colorscale=[[0.0, colour("pairwise", 0.04)], [1.0, colour("pairwise")]],
         zmin=0.0,
-        zmax=float(np.nanmax(matrix)) or 1.0,
+        zmax=top,
         xgap=2,
         ygap=2,
         hoverongaps=False,
-        text=[["" if np.isnan(x) or x < 0.05 else f"{x:.1f}" for x in row] for row in matrix]
+        text=[["" if np.isnan(x) or x < top / 5 else f"{x:.2f}" for x in row] for row in matrix]
         if few
         else None,
         texttemplate="%{text}" if few else None,
-        textfont={"size": 11, "color": colour("text")},
+        textfont={"size": 11},
         customdata=[
             [f"{names[row + 1]} × {names[column]}" for column in range(len(order) - 1)]
             for row in range(len(order) - 1)
