@@ -19,7 +19,6 @@ from deepfm.errors import DeepFMError
 from deepfm.evaluation import p_in_words
 from deepfm.evaluation.baselines import (
     BASELINES_FILE,
-    FITS,
     Baseline,
     Baselines,
     read_baselines,
@@ -102,11 +101,11 @@ def _offer(run_id: str, model: TrainedModel, *, again: bool) -> None:
             "cannot be fitted on it."
         )
         return
-    names = ", ".join(name.lower() if "i" not in name[:1] else name for name in FITS)
     st.caption(
-        f"Fits {names} on the run's own training rows, ends by its validation rows, and judges "
-        f"them by the same {model.part} rows: {format_duration(SECONDS_EACH)} each at most. The "
-        "page stays free meanwhile."
+        "Always guesses the base rate, and fits scikit-learn's logistic regression and boosted "
+        "trees, LightGBM and CatBoost (where installed) on the run's own training rows. Each ends "
+        f"by the validation rows and is judged by the same {model.part} rows; it may take "
+        f"{format_duration(SECONDS_EACH)}. The page stays free meanwhile."
     )
     if st.button(
         "Measure again" if again else "Fit the other models",

@@ -99,7 +99,7 @@ def _offer(rule: Rule, found: Evaluated, run_id: str) -> None:
         ):
             use_threshold(found, run_id, rule.threshold)
             st.rerun()
-        st.markdown(f"**{rule.name}**: {plain(rule.words)}", width="content")
+        st.markdown(f"**{rule.name}**: {plain(rule.words)}", width="stretch")
 
 
 def _costs() -> Costs | None:

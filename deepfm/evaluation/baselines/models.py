@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from deepfm.errors import Cancelled
 from deepfm.evaluation.baselines.rows import BaselineData, Codes, Rows, Watch
 from deepfm.evaluation.figures import log_loss
 
@@ -44,7 +45,6 @@ Fit = Callable[[BaselineData, Watch], Fitted]
 
 def base_rate(data: BaselineData, watch: Watch) -> Fitted:
     """The click rate of the training rows for everyone."""
-    watch.step(1, 1, "models")
     rate = float(np.clip(data.train.labels.mean(), TINY, 1 - TINY))
     logit = np.log(rate) - np.log1p(-rate)
     return Fitted(np.full(len(data.judged), logit), f"{100 * rate:.4g} % for every row")
@@ -54,9 +54,10 @@ def logistic_regression(data: BaselineData, watch: Watch) -> Fitted:
     """scikit-learn's logistic regression of one-hot columns, the C with the least log loss."""
     from sklearn.linear_model import LogisticRegression
 
+    total = len(STRENGTHS) * LR_ROUNDS
+    watch.step(0, total, "rounds")
     train, stopping = (_one_hot(rows.codes, data.sizes) for rows in (data.train, data.stopping))
     best: tuple[float, Any, float] | None = None
-    total = len(STRENGTHS) * LR_ROUNDS
     for place, strength in enumerate(STRENGTHS):
         model = LogisticRegression(C=strength, max_iter=LR_STEPS, warm_start=True)
         for turn in range(LR_ROUNDS):
@@ -91,6 +92,7 @@ def boosted_trees(data: BaselineData, watch: Watch) -> Fitted:
     """scikit-learn's gradient-boosted trees on categories; many values become target codes."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
+    watch.step(0, TREES, "trees")
     train, stopping, judged = _tree_columns(data)
     native = [
         not numeric and size <= NATIVE_VALUES
@@ -122,12 +124,14 @@ def boosted_trees(data: BaselineData, watch: Watch) -> Fitted:
 
 def _tree_columns(data: BaselineData) -> tuple[NDArray[np.float64], ...]:
     """Columns for scikit-learn's trees: ordinal codes, target codes, buckets in their order."""
+    from sklearn.model_selection import StratifiedKFold
     from sklearn.preprocessing import TargetEncoder
 
     parts = [rows.codes.astype(np.float64) for rows in (data.train, data.stopping, data.judged)]
     many = [place for place, size in enumerate(data.sizes) if size > NATIVE_VALUES]
     if many:
-        encoder = TargetEncoder(target_type="binary", random_state=0)
+        folds = StratifiedKFold(5, shuffle=True, random_state=0)
+        encoder = TargetEncoder(target_type="binary", cv=folds)
         # On the rows it is fitted on, each is coded by the others alone (cross-fitting).
         parts[0][:, many] = encoder.fit_transform(parts[0][:, many], data.train.labels)
         for columns in parts[1:]:
@@ -142,6 +146,8 @@ def _tree_columns(data: BaselineData) -> tuple[NDArray[np.float64], ...]:
 def lightgbm(data: BaselineData, watch: Watch) -> Fitted:
     """LightGBM on the values as categories."""
     import lightgbm as library
+
+    watch.step(0, TREES, "trees")
 
     def look(environment: Any) -> None:
         done = environment.iteration + 1
@@ -179,11 +185,19 @@ def catboost(data: BaselineData, watch: Watch) -> Fitted:
     """CatBoost on the values as categories."""
     import catboost as library  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
+    watch.step(0, TREES, "trees")
+
     class Look:
-        """Asked after each tree whether to go on."""
+        """Asked after each tree whether to go on; what is raised there would be lost."""
+
+        cancelled: Cancelled | None = None
 
         def after_iteration(self, info: Any) -> bool:
-            return not watch.step(info.iteration, TREES, "trees")
+            try:
+                return not watch.step(info.iteration, TREES, "trees")
+            except Cancelled as error:
+                self.cancelled = error
+                return False
 
     categories = [place for place, numeric in enumerate(data.numeric) if not numeric]
 
@@ -200,7 +214,10 @@ def catboost(data: BaselineData, watch: Watch) -> Fitted:
         verbose=False,
         allow_writing_files=False,
     )
-    model.fit(pool(data.train), eval_set=pool(data.stopping), callbacks=[Look()])
+    look = Look()
+    model.fit(pool(data.train), eval_set=pool(data.stopping), callbacks=[look])
+    if look.cancelled is not None:
+        raise look.cancelled
     logits = model.predict(pool(data.judged), prediction_type="RawFormulaVal")
     return Fitted(np.asarray(logits, np.float64), f"{model.tree_count_} trees")
 
