@@ -123,7 +123,6 @@ class SingleChanges:
     values     int32[U]    its feature after the change
     fm         float64[U]  the FM branch after it
     logits     float64[U]  the score after it
-    sums       float32[U, H]  the network's first layer after it; H is 0 without a network
     own        the score before
     """
 
@@ -132,7 +131,6 @@ class SingleChanges:
     values: Indices
     fm: Float64s
     logits: Float64s
-    sums: Float32s
     own: float
 
     @property
@@ -148,13 +146,8 @@ class SingleChanges:
         singles = self.fm[first] + self.fm[second] - neighbours.own.fm
         moved = self.moved_factors
         together = (moved[first] * moved[second]).sum(axis=1, dtype=np.float64)
-        return (
-            singles
-            + together
-            + neighbours.deep_from(
-                self.sums[first] + self.sums[second] - neighbours.first_layer_sum
-            )
-        )
+        deep = neighbours.deep_of_pairs(self.positions, self.values, places)
+        return singles + together + deep
 
 
 def single_changes(model: TrainedModel, ids: Ids) -> SingleChanges:
@@ -163,16 +156,10 @@ def single_changes(model: TrainedModel, ids: Ids) -> SingleChanges:
     fm = np.concatenate(
         [np.add(*neighbours.fm(position, each)) for position, each in enumerate(choices)]
     )
-    sums = neighbours.first_layer_of_all(choices)
-    return SingleChanges(
-        neighbours,
-        np.repeat(np.arange(len(choices)), [len(each) for each in choices]),
-        np.concatenate(choices),
-        fm,
-        fm + neighbours.deep_from(sums),
-        sums,
-        float(neighbours.own.logit[0]),
-    )
+    positions = np.repeat(np.arange(len(choices)), [len(each) for each in choices])
+    values = np.concatenate(choices)
+    logits = fm + neighbours.deep_of(positions, values)
+    return SingleChanges(neighbours, positions, values, fm, logits, float(neighbours.own.logit[0]))
 
 
 def _change(model: TrainedModel, ids: Ids, changed: Ids, position: int) -> Change:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from deepfm.errors import RunError
 from deepfm.terms import Terms
-from deepfm.trained.weights import Float32s, Float64s, Ids, Weights
+from deepfm.trained.weights import BLOCK_NUMBERS, Float32s, Float64s, Ids, Weights, slices
 
 if TYPE_CHECKING:
     from deepfm.trained import TrainedModel
@@ -44,19 +44,46 @@ class Neighbours:
         partners = self._factor_sum - factors[old]
         return linear, self.own.pairwise + (factors[values] - factors[old]) @ partners
 
-    def first_layer_of_all(self, values: tuple[Indices, ...]) -> Float32s:
-        """The network's first layer, before its bias, for every neighbour of every field.
+    def deep_of(self, positions: NDArray[np.intp], values: Indices) -> Float64s:
+        """The network's output for U neighbours, each of its own field, float64[U].
 
-        values   by position, the values of that field, int32[U]
-        returns  float32[sum of U, H]; H is 0 without a network
+        positions  int64[U]  which field; quickest where equal ones stand together
+        values     int32[U]  its feature
         """
-        sums = np.empty((sum(map(len, values)), len(self.first_layer_sum)), np.float32)
-        start = 0
-        for position, each in enumerate(values if self.weights.layers else ()):
-            here = slice(start, start + len(each))
-            np.add(self.weights.first_layer(each, position), self._others(position), out=sums[here])
-            start = here.stop
+        output = np.zeros(len(values))
+        if self.weights.layers:
+            for block in slices(len(values), self._rows_at_once):
+                output[block] = self.deep_from(self.first_layer_of(positions[block], values[block]))
+        return output
+
+    def deep_of_pairs(
+        self, positions: NDArray[np.intp], values: Indices, places: NDArray[np.intp]
+    ) -> Float64s:
+        """The network's output with two changes at once, float64[P].
+
+        positions, values  U changes, as `deep_of` takes them
+        places             int64[P, 2]  which two of them, of two fields
+        """
+        output = np.zeros(len(places))
+        if self.weights.layers:
+            for block in slices(len(places), self._rows_at_once):
+                used, inverse = np.unique(places[block], return_inverse=True)
+                sums = self.first_layer_of(positions[used], values[used])
+                first, second = inverse.reshape(-1, 2).T
+                output[block] = self.deep_from(sums[first] + sums[second] - self.first_layer_sum)
+        return output
+
+    def first_layer_of(self, positions: NDArray[np.intp], values: Indices) -> Float32s:
+        """The first layer before its bias for U neighbours, float32[U, H]."""
+        sums = np.empty((len(values), len(self.first_layer_sum)), np.float32)
+        for position in np.unique(positions).tolist():
+            here = positions == position
+            sums[here] = self.weights.first_layer(values[here], position) + self._others(position)
         return sums
+
+    @property
+    def _rows_at_once(self) -> int:
+        return max(1, BLOCK_NUMBERS // len(self.first_layer_sum))
 
     def deep_from(self, sums: Float32s) -> Float64s:
         """The network's output from its first layer, float64[U]; zeros without a network."""

@@ -211,6 +211,18 @@ def test_the_smallest_flip_is_that_of_trying_everything(
     assert sizes & {0, 2} and 1 in sizes
 
 
+def test_changes_are_searched_in_bounded_memory(
+    model: TrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = one_impression(model)
+    at_once = [smallest_flip(model, ids, threshold) for threshold in (0.02, 0.5, 0.98)]
+    monkeypatch.setattr("deepfm.explanation.neighbours.BLOCK_NUMBERS", 20)
+    in_blocks = [smallest_flip(model, ids, threshold) for threshold in (0.02, 0.5, 0.98)]
+    for first, second in zip(at_once, in_blocks, strict=True):
+        assert [flip.changes for flip in first.flips] == [flip.changes for flip in second.flips]
+        assert (first.found, first.pairs) == (second.found, second.pairs)
+
+
 def test_too_many_pairs_are_searched_by_the_best_candidates_and_it_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
