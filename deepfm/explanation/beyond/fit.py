@@ -28,6 +28,7 @@ PATIENCE: Final = 4
 """So many sweeps must gain at least ENOUGH together, or the fit is done."""
 ENOUGH: Final = 0.002
 """A share of the variance."""
+NOTHING_LEFT: Final = 1e-5
 FADE: Final = 0.9
 """How much of the normal equations the next sweep keeps."""
 START_SHARE: Final = 0.1
@@ -173,5 +174,7 @@ def _solve_field(
 
 
 def _settled(history: list[float]) -> bool:
-    """Whether the last sweeps together gained too little to go on."""
+    """Whether the last sweeps together gained too little to go on, or nothing is left to gain."""
+    if history[-1] < NOTHING_LEFT:
+        return True
     return len(history) > PATIENCE and history[-1 - PATIENCE] - history[-1] < ENOUGH

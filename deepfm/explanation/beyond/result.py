@@ -102,7 +102,7 @@ class Beyond:
         }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class BeyondOfOne:
     """One impression's deep branch: mean + Σ singles + Σ pairs + beyond = deep, exactly.
 
