@@ -12,6 +12,7 @@ import streamlit as st
 from deepfm.charts.palette import format_count, format_probability
 from deepfm.evaluation import EMPTY, Selection
 from deepfm.trained import TrainedModel
+from deepfm.ui.address import chosen_in_address
 from deepfm.ui.evaluated import Evaluated, rows_of
 from deepfm.ui.text import plain
 
@@ -26,16 +27,16 @@ def choose_part(model: TrainedModel) -> str:
     parts = [part for part in model.parts if part != "train"]
     if len(parts) < 2:
         return model.part
-    return st.segmented_control(
+    chosen = st.segmented_control(
         "Rows",
         parts,
-        default=model.part,
         format_func=lambda part: f"{part.capitalize()} rows",
         key="part",
-        bind="query-params",
+        on_change=chosen_in_address("part", parts, model.part),
         required=True,
         label_visibility="collapsed",
     )
+    return chosen or model.part
 
 
 def selection_in_address(model: TrainedModel) -> Selection | None:
