@@ -17,6 +17,8 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin
 
+PATIENCE: Final = 60.0
+"""Seconds that an answer may take."""
 CHART: Final = "train_curves"
 """The key of the chart whose changes are counted as updates."""
 
@@ -70,7 +72,7 @@ class Client:
         self._ended.clear()
         began = time.perf_counter()
         await self._ask(fragment)
-        await self._ended.wait()
+        await asyncio.wait_for(self._ended.wait(), PATIENCE)
         return time.perf_counter() - began
 
     async def listen(self) -> None:
@@ -96,9 +98,10 @@ class Client:
             for fragment in message.stop_auto_rerun.fragment_ids:
                 self._drop_timer(fragment)
         elif kind == "new_session":
-            self._page_hash = message.new_session.page_script_hash
             if not message.metadata.run.fragment_ids:
                 self._drop_timers()
+        elif kind == "navigation":
+            self._page_hash = message.navigation.page_script_hash
         elif kind == "script_finished":
             self._end_run(message)
         elif kind == "delta":

@@ -30,7 +30,8 @@ WALK: Final = """
   const there = (name) => {
     const heading = document.querySelector('[data-testid=stMain] h1');
     const app = document.querySelector('[data-testid=stApp]');
-    return document.title.startsWith(name + ' ') && heading && heading.textContent !== walk.before &&
+    return document.title.startsWith(name + ' ') &&
+      heading && heading.textContent !== walk.before &&
       app.dataset.testScriptState === 'notRunning' &&
       !document.querySelector('[data-testid=stAppSkeleton], [data-stale=true]') &&
       [...document.querySelectorAll('.dfm-chart')].every(isDrawn);
