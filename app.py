@@ -18,6 +18,7 @@ from deepfm.ui.late import drop_late_reruns
 from deepfm.ui.person import KnowBrowser
 from deepfm.ui.plot_code import plot_routes
 from deepfm.ui.upload import upload_routes
+from deepfm.ui.values import values_routes
 
 
 async def health(_: Request) -> JSONResponse:
@@ -39,6 +40,7 @@ app = st.App(
         Route("/healthz", health),
         *upload_routes(),
         *plot_routes(),
+        *values_routes(),
         Mount("/assets", StaticFiles(directory=str(files("plotly") / "package_data"))),
     ],
     middleware=[Middleware(KnowBrowser)],

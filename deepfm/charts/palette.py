@@ -6,8 +6,10 @@ Colour never stands alone: linear is plain, pairwise hatched, deep dotted.
 """
 
 import copy
+import itertools
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
@@ -163,6 +165,28 @@ def shortened(text: str, length: int = 28) -> str:
         return text
     head = (length - 1) * 2 // 3
     return f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}"
+
+
+def shortened_apart(names: Sequence[str], length: int = 28) -> dict[str, str]:
+    """Each name at most `length` characters long, in such a way that different names stay so.
+
+    Where the ends of several are the same, what tells them apart is kept instead of the end; if
+    that is not enough they are numbered.
+    """
+    found = {name: shortened(name, length) for name in names}
+    for text in [text for text, times in Counter(found.values()).items() if times > 1]:
+        alike = [name for name in found if found[name] == text]
+        columns = zip(*alike, strict=False)
+        same = len(list(itertools.takewhile(lambda column: len(set(column)) == 1, columns)))
+        head = length // 3
+        for name in alike:
+            middle = name[max(head, same - 1) :]
+            told = f"{name[:head]}…{middle}"
+            found[name] = told if len(told) <= length else f"{told[: length - 1]}…"
+        if len({found[name] for name in alike}) < len(alike):
+            for number, name in enumerate(alike, start=1):
+                found[name] = f"{text[: length - 4]} {number}"
+    return found
 
 
 def signed_arrow(value: float) -> str:

@@ -1,11 +1,19 @@
-"""An impression to a card of its raw values, and a changed value back."""
+"""An impression to a card of its raw values, and a changed value back.
+
+Values to choose from are asked for when a field is opened (`values.py`), so the card is as small
+with 100,000 values in a field as with three.
+"""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 import streamlit as st
+
+from deepfm.ui import state
+from deepfm.ui.upload import ticket
+from deepfm.ui.values import VALUES_PATH
 
 _HERE: Final = Path(__file__).parent
 _CARD: Final = st.components.v2.component(
@@ -21,24 +29,35 @@ _CARD: Final = st.components.v2.component(
 class CardField:
     """One field on the card.
 
+    words     its name as it stands on the card, shortened
     value     what it holds now; "" is an empty cell
     was       what the row holds, where the value was changed; else None
     seen      what the model takes it for, where that is not the value itself
-    options   values to choose from; with `free` any other may be typed
+    other     what the impression that it is compared with holds, where that differs; else None
+    number    a number of its own may be typed; else what is none of the values is unseen
     """
 
     name: str
+    words: str
     value: str
     was: str | None
     seen: str
-    options: Sequence[str]
-    free: bool
+    other: str | None
+    number: bool
 
 
 def card(
-    fields: Sequence[CardField], *, key: str, height: int, on_change: Callable[[str, str], None]
+    fields: Sequence[CardField],
+    *,
+    run: str,
+    key: str,
+    height: int,
+    on_change: Callable[[str, str], None],
 ) -> None:
-    """Show the card; `on_change(field, value)` is called before the page runs again."""
+    """Show the card; `on_change(field, value)` is called before the page runs again.
+
+    run  the id of the run whose values are offered
+    """
 
     def changed() -> None:
         event = st.session_state[key].get("change")
@@ -50,7 +69,10 @@ def card(
         data={
             "name": key,
             "height": height,
-            "fields": [{**field.__dict__, "options": list(field.options)} for field in fields],
+            "run": run,
+            "values": VALUES_PATH.removeprefix("/"),
+            "ticket": ticket(state.settings()),
+            "fields": [asdict(field) for field in fields],
         },
         on_change_change=changed,
     )

@@ -1,6 +1,7 @@
 """The address to one impression of a run: which row, by which list, with which values changed.
 
-?part=test&row=12&list=clicks&change=device%3Dphone: a link opens the same thing elsewhere.
+?part=test&row=12&list=clicks&change=device%3Dphone: a link opens the same thing elsewhere. The
+list of rows with the same values names these: ?list=alike&with=device%3Dphone.
 """
 
 import random
@@ -11,7 +12,6 @@ from types import MappingProxyType
 from typing import Final
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
@@ -19,7 +19,7 @@ from deepfm.charts.palette import format_count, format_probability
 from deepfm.errors import RunError
 from deepfm.evaluation import disagreement
 from deepfm.explanation import Explanation, explain
-from deepfm.trained import TrainedModel
+from deepfm.trained import Reference, TrainedModel
 from deepfm.ui import state
 
 LISTS: Final[Mapping[str, str]] = MappingProxyType(
@@ -28,14 +28,15 @@ LISTS: Final[Mapping[str, str]] = MappingProxyType(
         "clicks": "Missed clicks, least expected first",
         "others": "False alarms, surest first",
         "apart": "Branches pull apart, strongest first",
+        "alike": "Rows with the same values",
         "pinned": "Pinned impressions",
     }
 )
+ALIKE: Final = "alike"
+"""The list of the rows that have chosen values, those of ?with=."""
 PINNED: Final = "pinned"
 """The list whose rows are the impressions that were watched in training; they are no file's."""
 LONGEST_LIST: Final = 1_000
-TABLE_ROWS: Final = 2_000
-"""Rows of the table that are sent to the page at once; the filter narrows them down."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,21 @@ class Choice:
         return self.list_name == PINNED
 
 
-def original_of(model: TrainedModel, choice: Choice) -> Explanation:
+def original_of(
+    model: TrainedModel, choice: Choice, reference: Reference | None = None
+) -> Explanation:
     """The explanation of the row, or of the pinned impression, with its own values."""
     if choice.composed:
-        return explain(model, model.pinned[choice.row])
-    return explain(model, part=choice.part, row=choice.row)
+        return explain(model, model.pinned[choice.row], reference=reference)
+    return explain(model, part=choice.part, row=choice.row, reference=reference)
 
 
-def lists_of(model: TrainedModel) -> list[str]:
+def lists_of(model: TrainedModel, choice: Choice) -> list[str]:
     """The lists that can be gone through."""
-    return [name for name in LISTS if name != PINNED or model.pinned]
+    absent = {PINNED} if not model.pinned else set()
+    if choice.list_name != ALIKE:
+        absent.add(ALIKE)  # it needs values, which have a button of their own
+    return [name for name in LISTS if name not in absent]
 
 
 def choice_in_address(model: TrainedModel) -> Choice:
@@ -88,7 +94,7 @@ def choice_in_address(model: TrainedModel) -> Choice:
             "Train it again, or choose another run."
         )
     row, position = _row_in_address(rows)
-    return Choice(part, row, list_name, rows, position, _changes_in_address(model))
+    return Choice(part, row, list_name, rows, position, values_in_address(model, "change"))
 
 
 def _row_in_address(rows: NDArray[np.int64]) -> tuple[int, int]:
@@ -100,9 +106,10 @@ def _row_in_address(rows: NDArray[np.int64]) -> tuple[int, int]:
     return (row, int(found[0])) if len(found) else (int(rows[0]), 0)
 
 
-def _changes_in_address(model: TrainedModel) -> dict[str, str]:
+def values_in_address(model: TrainedModel, name: str) -> dict[str, str]:
+    """Field to value from ?change= or ?with=; fields that the model lacks are left out."""
     names = {field.name for field in model.fields}
-    pairs = (text.partition("=") for text in st.query_params.get_all("change"))
+    pairs = (text.partition("=") for text in st.query_params.get_all(name))
     return {field: value for field, sign, value in pairs if sign and field in names}
 
 
@@ -114,10 +121,16 @@ def show_row(row: int, part: str | None = None) -> None:
     st.query_params.pop("change", None)
 
 
+def show_alike(values: Mapping[str, str], row: int) -> None:
+    """Go through the rows that have these values, from the one that has them all."""
+    show_list(ALIKE, str(row))
+    st.query_params["with"] = [f"{name}={value}" for name, value in values.items()]
+
+
 def show_list(list_name: str, row: str = "") -> None:
     """Go through another list, from its first row or from the one given."""
     st.query_params["list"] = list_name
-    for name in ("row", "change"):
+    for name in ("row", "change", "with"):
         st.query_params.pop(name, None)
     if row:
         st.query_params["row"] = row
@@ -125,7 +138,12 @@ def show_list(list_name: str, row: str = "") -> None:
 
 def change_value(choice: Choice, original: Mapping[str, str], field: str, value: str) -> None:
     """Change one value; the row's own value is no change."""
-    changes = {**choice.changes, field: value}
+    change_values(choice, original, {field: value})
+
+
+def change_values(choice: Choice, original: Mapping[str, str], values: Mapping[str, str]) -> None:
+    """Change several values at once, beside those that are changed already."""
+    changes = {**choice.changes, **values}
     kept = {name: text for name, text in changes.items() if text != original[name]}
     st.query_params["change"] = [f"{name}={text}" for name, text in kept.items()]
 
@@ -150,7 +168,19 @@ def rows_of(model: TrainedModel, part: str, list_name: str) -> NDArray[np.int64]
     """The rows of a list, int64[M]: those whose raw values the run keeps."""
     if list_name == PINNED:
         return np.arange(len(model.pinned))
+    if list_name == ALIKE:
+        return rows_with(model, part, values_in_address(model, "with"))
     return _lists(model.folder, state.run_time(model.folder), part, model)[list_name]
+
+
+def rows_with(model: TrainedModel, part: str, values: Mapping[str, str]) -> NDArray[np.int64]:
+    """The kept rows of a part that have all of these values as the model sees them, int64[M]."""
+    ids = model.impression_ids(part)
+    fits = np.ones(len(ids), dtype=bool)
+    for name, value in values.items():
+        place = model.fields.index(model.vocabulary.field(name))
+        fits &= ids[:, place] == model.vocabulary.encode_column(name, [value])[0]
+    return np.flatnonzero(fits)
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)
@@ -172,67 +202,6 @@ def _lists(
 
 def _first(rows: NDArray[np.int64], key: NDArray[np.float64]) -> NDArray[np.int64]:
     return rows[np.argsort(key[rows], kind="stable")][:LONGEST_LIST]
-
-
-@st.dialog("Choose an impression", width="large")
-def choose_from_table(model: TrainedModel, choice: Choice) -> None:
-    """A table of raw values that sorts and filters; a click on a row opens it."""
-    raw = model.impressions(choice.part)
-    left, right = st.columns(2)
-    field = left.selectbox("Only rows where", ["", *raw.column_names], format_func=_any)
-    rows = rows_of(model, choice.part, "all") if choice.composed else choice.rows
-    if field:
-        column = raw[field].take(rows)
-        counts = column.value_counts().to_pylist()
-        counts.sort(key=lambda item: -item["counts"])
-        values = [item["values"] for item in counts]
-        value = right.selectbox("is", values, format_func=_empty)
-        chosen = np.array([item == value for item in column.to_pylist()], dtype=bool)
-        rows = rows[chosen]
-    table = table_of(model, choice.part, rows[:TABLE_ROWS])
-    shown = "" if len(rows) <= TABLE_ROWS else f", the first {format_count(TABLE_ROWS)} are shown"
-    st.caption(
-        f"{format_count(len(rows))} rows{shown}. Click a heading to sort, tick a row to open it."
-    )
-    event = st.dataframe(
-        table,
-        hide_index=True,
-        height=440,
-        on_select="rerun",
-        selection_mode="single-row",
-        key="impression_table",
-    )
-    if event.selection.rows:
-        if choice.composed:
-            show_list("all")
-        show_row(int(table["row"].iloc[event.selection.rows[0]]), choice.part)
-        st.rerun()
-
-
-def table_of(model: TrainedModel, part: str, rows: NDArray[np.int64]) -> pd.DataFrame:
-    """Rows as a table: what happened, the score and the truth in percent, then the raw values."""
-    scores = model.scores(part)
-    table = pd.DataFrame({"row": rows})
-    table["clicked"] = scores.labels[rows] == 1
-    probability = scores.terms[rows].probability
-    table["probability"] = [round(100 * value, 2) for value in probability]
-    if scores.truth is not None:
-        table["truth"] = np.round(100 * scores.truth[rows].astype(np.float64), 2)
-    raw = model.impressions(part).take(rows)
-    for name in raw.column_names:
-        if name == model.schema.label.name:
-            continue
-        own = name if name not in table.columns else f"{name} (column)"
-        table[own] = raw[name].to_pylist()
-    return table.rename(columns={"probability": "model %", "truth": "truth %"})
-
-
-def _any(name: str) -> str:
-    return name or "(any value)"
-
-
-def _empty(value: str | None) -> str:
-    return "(empty)" if value in (None, "") else str(value)
 
 
 def place_in_words(choice: Choice) -> str:

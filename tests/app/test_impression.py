@@ -8,9 +8,9 @@ import streamlit as st
 
 from deepfm.charts.palette import format_probability
 from deepfm.evaluation import disagreement
-from deepfm.explanation import explain
+from deepfm.explanation import arithmetic, explain
 from deepfm.trained import open_run
-from deepfm.ui import arithmetic, choosing, state
+from deepfm.ui import choosing, impression_arithmetic, impression_table, state
 from tests.unit.run_folders import ALL_MODELS, ModelConfig, RunSpec, write_run
 
 
@@ -63,7 +63,7 @@ def test_a_changed_value_is_scored_at_once_and_put_back(open_page):
     assert "changed" not in captions(page)
 
 
-@pytest.mark.parametrize("tab", ["Fields", "Pairs", "What if", "Arithmetic"])
+@pytest.mark.parametrize("tab", ["Fields", "Pairs", "What if", "Beyond pairs", "Arithmetic"])
 def test_every_tab_opens_without_a_word_of_trouble(tab, open_page):
     page = open_page("impression")
     page.session_state["impression_tabs"] = tab
@@ -146,7 +146,7 @@ def test_random_never_stays_where_it_is(model, address):
 
 def test_the_table_has_the_raw_values_of_its_rows(model):
     rows = np.array([5, 2])
-    table = choosing.table_of(model, model.part, rows)
+    table = impression_table.table_of(model, model.part, rows)
     raw = model.impressions(model.part).take(rows)
     assert table["row"].tolist() == [5, 2]
     for field in model.fields:
@@ -162,19 +162,24 @@ def test_the_arithmetic_adds_up_for_every_model(name, tmp_path):
     for row in range(10):
         why = explain(model, row=row)
         raw = model.score(why.ids[None, :])
-        steps = arithmetic.steps_table(why)
+        numbers = arithmetic(model, why.ids)
+        steps = impression_arithmetic.steps_table(why)
         changes = steps["change"].dropna().sum()
         assert steps["logit"].iloc[0] + changes == pytest.approx(why.logit, abs=1e-9)
         assert steps["logit"].iloc[-2] == pytest.approx(steps["logit"].iloc[-1], abs=1e-9)
         if "linear" in why.terms:
-            linear = arithmetic.linear_table(model, why)["a·w"].sum()
-            assert linear == pytest.approx(float(raw.linear[0]), abs=1e-9)
+            linear = impression_arithmetic.linear_table(why, numbers.linear)["a·w"].sum()
+            assert linear == pytest.approx(float(raw.linear[0]), abs=1e-6)
         if "pairwise" in why.terms:
-            half = arithmetic.pairwise_table(model, why)["half the difference"].sum()
+            half = impression_arithmetic.pairwise_table(numbers.pairwise)[
+                "half the difference"
+            ].sum()
             assert half == pytest.approx(float(raw.pairwise[0]), abs=1e-5)
-        numbers = {term: float(getattr(raw, term)[0]) for term in why.terms}
-        table = arithmetic.centred_table(model, why, numbers).set_index("term")
+        table = impression_arithmetic.centred_table(why).set_index("term")
         parts, total = table.iloc[:-1], table.iloc[-1]
+        for term in why.terms:
+            shown = table.loc[term, "this impression"]
+            assert shown == pytest.approx(float(getattr(raw, term)[0]), abs=1e-4)
         for column in table:
             assert parts[column].sum() == pytest.approx(total[column], abs=1e-5)
 
@@ -182,7 +187,7 @@ def test_the_arithmetic_adds_up_for_every_model(name, tmp_path):
 def test_shown_numbers_add_up_or_say_that_they_were_rounded(tmp_path):
     model = open_run(write_run(tmp_path / "run"))
     for row in range(40):
-        words = arithmetic.sum_in_words(explain(model, row=row))
+        words = impression_arithmetic.sum_in_words(explain(model, row=row))
         shown = words.split(" = ")[0].replace("(and ", "").replace(" from rounding", "")
         numbers = [float(word.replace("−", "-")) for word in shown.split() if _is_number(word)]
         total = float(words.split("**")[1].replace("−", "-"))

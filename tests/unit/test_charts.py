@@ -73,7 +73,7 @@ def test_every_pair_is_one_cell_and_the_cells_add_up(tmp_path):
 
 
 def test_a_chart_of_many_pairs_keeps_the_strongest(tmp_path):
-    run = write_run(tmp_path / "run", RunSpec(categorical=(3,) * 30))
+    run = write_run(tmp_path / "run", RunSpec(categorical=(3,) * 45))
     why = explain(open_run(run), row=0)
     cells = np.asarray(contributions.pairs_figure(why).data[0].z, dtype=float)
     assert len(cells) == contributions.MOST_PAIR_FIELDS - 1

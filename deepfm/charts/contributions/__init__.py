@@ -1,4 +1,4 @@
-"""One impression's explanation to figures: its terms, its waterfall, its fields and its pairs.
+"""One impression's explanation to figures: terms, waterfall, fields, pairs, values, layers.
 
 Values are drawn as they are; only their labels are rounded, so parts still add up.
 """
@@ -9,22 +9,57 @@ from deepfm.charts.contributions.fields import (
     field_rows,
     fields_figure,
 )
-from deepfm.charts.contributions.pairs import MOST_PAIR_FIELDS, pairs_figure
+from deepfm.charts.contributions.layers import (
+    layer_names,
+    layers_figure,
+    layers_height,
+    unit_bars,
+    unit_figure,
+    unit_parts,
+)
+from deepfm.charts.contributions.pairs import (
+    MOST_PAIR_FIELDS,
+    pair_at,
+    pair_order,
+    pairs_figure,
+    pairs_height,
+)
+from deepfm.charts.contributions.surfaces import (
+    surface_values,
+    surfaces_figure,
+    surfaces_height,
+)
 from deepfm.charts.contributions.terms import term_values, terms_figure
+from deepfm.charts.contributions.values import ScoredValues, drawn_ranks, values_figure
 from deepfm.charts.contributions.waterfall import Step, waterfall_figure, waterfall_steps
 from deepfm.charts.contributions.what_if import Variant, what_if_figure
 
 __all__ = [
     "MOST_PAIR_FIELDS",
     "FieldRow",
+    "ScoredValues",
     "Step",
     "Variant",
     "bar_height",
+    "drawn_ranks",
     "field_rows",
     "fields_figure",
+    "layer_names",
+    "layers_figure",
+    "layers_height",
+    "pair_at",
+    "pair_order",
     "pairs_figure",
+    "pairs_height",
+    "surface_values",
+    "surfaces_figure",
+    "surfaces_height",
     "term_values",
     "terms_figure",
+    "unit_bars",
+    "unit_figure",
+    "unit_parts",
+    "values_figure",
     "waterfall_figure",
     "waterfall_steps",
     "what_if_figure",

@@ -1,9 +1,10 @@
-"""One impression's pairs to a heat map."""
+"""One impression's pairs to a heat map, the fields with the strongest pairs first."""
 
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 
 from deepfm.charts.palette import (
     colour,
@@ -12,71 +13,138 @@ from deepfm.charts.palette import (
     new_figure,
     pairs_colorscale,
     shortened,
+    shortened_apart,
 )
 
 if TYPE_CHECKING:
     from deepfm.explanation import Explanation
 
-MOST_PAIR_FIELDS: Final = 24
+MOST_PAIR_FIELDS: Final = 40
+"""Fields in the chart; of more, those with the strongest pairs."""
+LONGEST_NAME: Final = 18
+MOST_WITH_NUMBERS: Final = 14
+"""Up to so many fields the cells have their numbers in them."""
 
 
-def pairs_figure(explanation: "Explanation") -> go.Figure:
-    """Heat map of the centred pairs: how much two values raise or lower the score by meeting."""
-    fields = _pair_fields(explanation)
-    matrix = np.full((len(fields), len(fields)), np.nan)
-    place = {field: number for number, field in enumerate(fields)}
+def pair_order(explanation: "Explanation") -> list[str]:
+    """The fields of the chart: the one whose pairs move this impression most first."""
+    strength = dict.fromkeys(explanation.linear_by_field, 0.0)
     for (first, second), value in explanation.pairs.items():
-        if first in place and second in place:
-            one, other = sorted((place[first], place[second]))
-            matrix[other, one] = value
+        strength[first] += abs(value)
+        strength[second] += abs(value)
+    return sorted(strength, key=lambda field: -strength[field])[:MOST_PAIR_FIELDS]
+
+
+def pair_at(fields: list[str], row: int, column: int) -> tuple[str, str] | None:
+    """The two fields of a cell, counted from the chart's first row and column; None for no cell."""
+    if not 0 <= column <= row < len(fields) - 1:
+        return None
+    return fields[column], fields[row + 1]
+
+
+def pairs_figure(explanation: "Explanation", chosen: tuple[str, str] | None = None) -> go.Figure:
+    """The centred pairs as a triangle, one cell a pair of values.
+
+    chosen  the pair that has a frame, in either order
+    """
+    fields = pair_order(explanation)
+    matrix = _matrix(explanation, fields)
     reach = float(np.nanmax(np.abs(matrix))) if len(fields) > 1 else 1.0
-    names = [
-        label(f"{shortened(f, 18)} = {shortened(str(explanation.values.get(f, '')), 18)}")
-        for f in fields
+    long = [
+        label(f"{shortened(name, 40)} = {shortened(explanation.values[name], 40)}")
+        for name in fields
     ]
-    few = len(fields) <= 14
-    figure = new_figure("Which pairs of values moved this impression")
+    names = shortened_apart(fields, LONGEST_NAME)
+    few = len(fields) <= MOST_WITH_NUMBERS
+    size = 13 if few else 11 if len(fields) <= 26 else 10
+    figure = new_figure("Which pairs of values moved this impression", showlegend=False)
     figure.add_heatmap(
         z=matrix[1:, :-1],
-        x=[label(shortened(field, 18)) for field in fields[:-1]],
-        y=names[1:],
         colorscale=pairs_colorscale(),
         zmid=0.0,
         zmin=-(reach or 1.0),
         zmax=reach or 1.0,
-        xgap=2,
-        ygap=2,
+        xgap=2 if few else 1,
+        ygap=2 if few else 1,
         text=[[_cell(value) for value in row] for row in matrix[1:, :-1]] if few else None,
         texttemplate="%{text}" if few else None,
         textfont={"size": 11},
         hoverongaps=False,
-        customdata=[names[:-1]] * (len(fields) - 1),
-        hovertemplate="%{y}<br>%{customdata}<br>%{z:+.4f}<extra></extra>",
+        hovertemplate="%{hovertext}<br>%{z:+.4f}<extra></extra>",
+        hovertext=[
+            [
+                f"{first}<br>{second}" if column <= row else ""
+                for column, first in enumerate(long[:-1])
+            ]
+            for row, second in enumerate(long[1:])
+        ],
         colorbar={
             "title": {"text": "logit", "font": {"size": 12, "color": colour("muted")}},
             "thickness": 8,
-            "len": 0.7,
+            "len": min(1.0, 8 / max(len(fields), 8) + 0.3),
+            "y": 1.0,
+            "yanchor": "top",
             "outlinewidth": 0,
             "tickformat": "+.1f" if reach >= 0.5 else "+.2f" if reach >= 0.05 else "+.1e",
             "tickfont": {"size": 12, "color": colour("muted")},
         },
     )
-    figure.update_xaxes(type="category", tickangle=-35, showgrid=False)
-    figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
+    places = list(range(len(fields) - 1))
+    figure.update_xaxes(
+        tickvals=places,
+        ticktext=[label(names[name]) for name in fields[:-1]],
+        tickangle=-35 if few else -60,
+        tickfont={"size": size},
+        showgrid=False,
+        zeroline=False,
+    )
+    figure.update_yaxes(
+        tickvals=places,
+        ticktext=[_row_label(names[name], explanation.values[name]) for name in fields[1:]],
+        autorange="reversed",
+        tickfont={"size": size},
+        showgrid=False,
+        zeroline=False,
+    )
+    if chosen is not None:
+        _frame(figure, fields, chosen)
     return figure
 
 
-def _pair_fields(explanation: "Explanation") -> list[str]:
-    """The fields in order, or those in the strongest pairs where there are many."""
-    fields = list(explanation.linear_by_field)
-    if len(fields) <= MOST_PAIR_FIELDS:
-        return fields
-    strength = dict.fromkeys(fields, 0.0)
+def pairs_height(fields: int) -> int:
+    """Pixels of the drawing: rows that can be read, at 40 fields too."""
+    fields = min(fields, MOST_PAIR_FIELDS)
+    return max(300, 130 + (30 if fields <= MOST_WITH_NUMBERS else 18) * fields)
+
+
+def _matrix(explanation: "Explanation", fields: list[str]) -> NDArray[np.float64]:
+    """float64[F, F] in the chart's order: the pairs below the diagonal, NaN elsewhere."""
+    matrix = np.full((len(fields), len(fields)), np.nan)
+    place = {field: number for number, field in enumerate(fields)}
     for (first, second), value in explanation.pairs.items():
-        strength[first] += abs(value)
-        strength[second] += abs(value)
-    kept = sorted(fields, key=lambda field: -strength[field])[:MOST_PAIR_FIELDS]
-    return [field for field in fields if field in kept]
+        if first in place and second in place:
+            column, row = sorted((place[first], place[second]))
+            matrix[row, column] = value
+    return matrix
+
+
+def _row_label(name: str, value: str) -> str:
+    return f"{label(name)} = <b>{label(shortened(value, 16))}</b>"
+
+
+def _frame(figure: go.Figure, fields: list[str], chosen: tuple[str, str]) -> None:
+    """A frame round the chosen pair's cell."""
+    if not set(chosen) <= set(fields):
+        return
+    column, row = sorted(fields.index(name) for name in chosen)
+    figure.add_shape(
+        type="rect",
+        x0=column - 0.5,
+        x1=column + 0.5,
+        y0=row - 1.5,
+        y1=row - 0.5,
+        line={"color": colour("text"), "width": 2.5},
+    )
 
 
 def _cell(value: float) -> str:

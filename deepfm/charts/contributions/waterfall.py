@@ -14,12 +14,19 @@ from deepfm.charts.palette import (
     format_logit,
     format_probability,
     new_figure,
+    shortened,
     signed_arrow,
     term_marker,
 )
 
 if TYPE_CHECKING:
     from deepfm.explanation import Explanation
+
+LONGEST_TITLE: Final = 90
+BAR: Final = 0.56
+OUTLINE: Final = 0.2
+GAP: Final = 0.04
+"""Heights of a term's bar, of the outline of what it was, and between the two, in rows."""
 
 PROBABILITY_TICKS: Final = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
 
@@ -48,18 +55,20 @@ def waterfall_figure(explanation: "Explanation", before: "Explanation | None" = 
     """From the typical score through the three terms to this score, logit and probability."""
     steps = waterfall_steps(explanation)
     figure = new_figure(
-        "From a typical impression to this one",
+        f"From {shortened(explanation.against, LONGEST_TITLE)} to this one",
         x="score (logit)",
         showlegend=False,
         bargap=0.4,
         transition=TRANSITION,
         barcornerradius=0,
     )
-    ends = ["Typical score", *(step.name for step in steps), "This score"]
+    ends = [start_name(explanation), *(step.name for step in steps), "This score"]
     rows = [*ends, "Before"] if before else ends
     _add_ends(figure, explanation)
+    if before is not None:
+        _add_steps_before(figure, before)
     for step in steps:
-        _add_step(figure, step)
+        _add_step(figure, step, beside_before=before is not None)
     for row, (level, upper) in enumerate(itertools.pairwise(ends)):
         edge = explanation.base if row == 0 else steps[row - 1].end
         figure.add_scatter(
@@ -71,8 +80,10 @@ def waterfall_figure(explanation: "Explanation", before: "Explanation | None" = 
         )
     if before is not None:
         _add_before(figure, before)
-    marks = [explanation.base, explanation.logit, *(step.end for step in steps)]
-    _both_scales(figure, [*marks, *([before.logit] if before else [])])
+    marks = [explanation.base, *(step.end for step in steps)]
+    if before is not None:
+        marks += [step.end for step in waterfall_steps(before)]
+    _both_scales(figure, marks)
     figure.update_yaxes(
         categoryorder="array",
         categoryarray=rows[::-1],
@@ -82,9 +93,14 @@ def waterfall_figure(explanation: "Explanation", before: "Explanation | None" = 
     return figure
 
 
+def start_name(explanation: "Explanation") -> str:
+    """What the waterfall starts at: “Typical score”, or that of the other impression."""
+    return "The other's score" if explanation.reference_kind == "other" else "Typical score"
+
+
 def _add_ends(figure: go.Figure, explanation: "Explanation") -> None:
     ends = (
-        ("Typical score", explanation.base, explanation.typical),
+        (start_name(explanation), explanation.base, explanation.typical),
         ("This score", explanation.logit, explanation.probability),
     )
     for row, logit, probability in ends:
@@ -121,13 +137,35 @@ def _left_half(explanation: "Explanation", logit: float) -> bool:
     return logit <= (min(levels) + max(levels)) / 2
 
 
-def _add_step(figure: go.Figure, step: Step) -> None:
+def _add_steps_before(figure: go.Figure, before: "Explanation") -> None:
+    """What each term was before the change: a thin outline under the term's bar."""
+    steps = waterfall_steps(before)
+    figure.add_bar(
+        x=[step.end - step.start for step in steps],
+        base=[step.start for step in steps],
+        y=[step.name for step in steps],
+        orientation="h",
+        width=OUTLINE,
+        offset=-BAR / 2 - OUTLINE / 2 - GAP,
+        marker={"color": "rgba(0,0,0,0)", "line": {"color": colour("muted"), "width": 1.2}},
+        text=[f"was {format_logit(step.end - step.start)}" for step in steps],
+        textposition="outside",
+        textfont={"size": 11, "color": colour("muted")},
+        constraintext="none",
+        cliponaxis=False,
+        hovertemplate="before your change %{text}<extra></extra>",
+    )
+
+
+def _add_step(figure: go.Figure, step: Step, beside_before: bool) -> None:
     change = step.end - step.start
     figure.add_bar(
         x=[change],
         base=[step.start],
         y=[step.name],
         orientation="h",
+        width=BAR,
+        offset=-BAR / 2 + (OUTLINE / 2 if beside_before else 0.0),
         marker=term_marker(step.term),
         text=[f"{format_logit(change)} {signed_arrow(change)}"],
         textposition="outside",

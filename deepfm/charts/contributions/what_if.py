@@ -32,11 +32,13 @@ class Variant:
         return float(sigmoid(np.asarray(self.logit)))
 
 
-def what_if_figure(field: str, variants: Sequence[Variant]) -> go.Figure:
+def what_if_figure(
+    field: str, variants: Sequence[Variant], against: str = "a typical impression"
+) -> go.Figure:
     """Every value of one field in this impression: the terms stacked, the score beside it."""
     figure = new_figure(
         f"This impression with another {shortened(field, 30)}",
-        x="raises or lowers the score (logit), against a typical impression",
+        x=f"raises or lowers the score (logit), against {shortened(against, 60)}",
         barmode="relative",
     )
     places = list(range(len(variants)))
