@@ -10,7 +10,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from deepfm import cli
-from deepfm.config import TERM_SETS, ModelConfig, Settings
+from deepfm.config import TERM_SETS, ModelConfig, PrepareConfig, Settings, TrainConfig
+from deepfm.data.dataset import prepare
 from deepfm.data.synthetic import planted_logit, planted_rule, true_probability
 from deepfm.errors import Cancelled, RunError
 from deepfm.events import Event, Progress
@@ -28,6 +29,7 @@ from deepfm.explanation.beyond.marginals import fold, marginals_of
 from deepfm.explanation.beyond.measures import division_of
 from deepfm.explanation.beyond.pair_model import pairs_of, purified, sum_of
 from deepfm.trained import TrainedModel, open_run
+from deepfm.training.loop import train
 from tests.unit.run_folders import ALL_MODELS, RunSpec, random_ids, write_run
 from tests.unit.tabled_networks import (
     centred,
@@ -460,3 +462,49 @@ def test_the_bundled_run_has_found_what_was_planted() -> None:
 
 def test_the_setting_is_a_limit_in_seconds() -> None:
     assert Settings().beyond_seconds == 0
+
+
+# --- trained networks -----------------------------------------------------------------------
+
+COLUMNS = ("site", "advert", "device", "region", "hour", "format")
+
+
+def trained_on(folder: Path, values: np.ndarray, logits: np.ndarray, epochs: int) -> TrainedModel:
+    """DeepFM, really trained on clicks with these true logits."""
+    clicked = np.random.default_rng(1).random(len(logits)) < 1 / (1 + np.exp(-logits))
+    lines = [",".join(("click", *COLUMNS))]
+    lines += [
+        f"{int(click)}," + ",".join(f"v{value}" for value in row)
+        for click, row in zip(clicked, values, strict=True)
+    ]
+    (folder / "clicks.csv").write_text("\n".join(lines) + "\n")
+    dataset = prepare(
+        folder / "clicks.csv",
+        label="click",
+        out=folder / "dataset",
+        config=PrepareConfig(min_count=1),
+    )
+    model = ModelConfig(num_factors=8, mlp_dims=(32, 16))
+    plan = TrainConfig(epochs=epochs, batch_size=512, learning_rate=0.005, device="cpu")
+    return open_run(train(dataset, model, plan, out=folder / "run").folder)
+
+
+def test_a_deep_branch_that_learned_singles_and_pairs_seems_large_and_adds_almost_nothing(
+    tmp_path: Path,
+) -> None:
+    rng = np.random.default_rng(0)
+    values = rng.integers(5, size=(30_000, 6))
+    logits = sum(rng.normal(0, 0.5, 5)[values[:, field]] for field in range(6))
+    for first, second in ((0, 1), (2, 3), (1, 4)):
+        logits = logits + rng.normal(0, 1.0, (5, 5))[values[:, first], values[:, second]]
+    found = measure_beyond(trained_on(tmp_path, values, np.asarray(logits), epochs=5))
+    assert found.terms["deep"] > 0.25
+    assert found.deep.beyond.value <= 0.05
+
+
+def test_a_deep_branch_that_learned_a_parity_adds_most_of_itself(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(2, size=(8_000, 6))
+    logits = 3.0 * np.prod(2 * values[:, :3] - 1, axis=1)
+    found = measure_beyond(trained_on(tmp_path, values, logits, epochs=12))
+    assert found.deep.beyond.value >= 0.5
+    assert found.score.beyond.value >= 0.5
