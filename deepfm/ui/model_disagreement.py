@@ -167,12 +167,11 @@ def show_region(
     if drawn:
         regions[_DRAWN] = drawn
     names = list(regions)
-    if st.session_state.get("model_region", names[-1]) not in names:
-        st.session_state["model_region"] = names[0]
+    if st.session_state.get("model_region") not in names:
+        st.session_state["model_region"] = names[-1] if drawn else names[0]
     name = st.selectbox(
         "What is special about the impressions where …",
         names,
-        index=len(names) - 1 if drawn else 0,
         key="model_region",
         help=f"“Raises” and “lowers” mean by more than {FAR} logit from the branch's mean.",
     )
@@ -198,13 +197,11 @@ def show_region(
 def region_in_words(region: Region, known: int, rows: int) -> str:
     """How many impressions it holds, what came of them, and which fields it is about."""
     of = format_count(known) + (" whose values are kept" if known < rows else "")
-    fields = [shift for shift in region.fields if shift.strength >= 0.1][:3]
+    fields = [shift.field for shift in region.fields if shift.significant][:3]
     about = (
-        "It differs from the rest most in "
-        + ", ".join(f"{shift.field} ({shift.strength:.2f})" for shift in fields)
-        + "."
+        f"They differ from the rest most in {', '.join(fields)}."
         if fields
-        else "No field is spread very differently here."
+        else "No field's values are spread differently here by more than chance."
     )
     return (
         f"{format_count(region.inside)} of {of} impressions: "
@@ -265,7 +262,7 @@ def value_in_words(value: ValueShare) -> str:
 
 def values_table(region: Region) -> pd.DataFrame:
     """Every over-represented value with its counts, shares and corrected p-value."""
-    strength = {shift.field: shift.strength for shift in region.fields}
+    shifts = {shift.field: shift for shift in region.fields}
     return pd.DataFrame(
         [
             {
@@ -278,7 +275,8 @@ def values_table(region: Region) -> pd.DataFrame:
                 "times as common": value.times,
                 "p": value.p_value,
                 "p, corrected": value.adjusted,
-                "how much its field differs (Cramér's V)": strength[value.field],
+                "how much its field differs (Cramér's V)": shifts[value.field].strength,
+                "p of that, corrected": shifts[value.field].adjusted,
             }
             for value in region.values
         ]

@@ -54,8 +54,8 @@ class Disagreement:
 
     fm, deep  float64[N]  each branch minus its mean
     clicked   bool[N]
-    dots      int64[≤ 1,500]  rows that are drawn as dots: all, or from each cell the same share
-              of its first ones, so that rare places keep theirs
+    dots      int64[≤ 1,500]  rows that are drawn as dots: all, or as many from every cell alike,
+              so that rare places keep theirs
     density   None where every impression has a dot
     """
 
@@ -102,16 +102,15 @@ def _cells(edges: Float64s, values: Float64s) -> NDArray[np.int64]:
 
 
 def _spread(cells: NDArray[np.int64]) -> NDArray[np.int64]:
-    """At most 1,500 rows, as many as possible from every cell alike, drawn by a fixed seed."""
-    order = np.random.default_rng(_SEED).permutation(len(cells))
+    """At most 1,500 rows, first one from every cell, then a second one and so on, at random."""
+    rng = np.random.default_rng(_SEED)
+    order = rng.permutation(len(cells))
     by_cell = order[np.argsort(cells[order], kind="stable")]
     sizes = np.bincount(cells)
-    starts = np.repeat(np.cumsum(sizes) - sizes, sizes)
-    rank = np.arange(len(by_cell)) - starts
-    from_each = 0
-    while np.minimum(sizes, from_each + 1).sum() <= MOST_DOTS and from_each < sizes.max():
-        from_each += 1
-    return np.sort(by_cell[rank < max(1, from_each)][:MOST_DOTS])
+    rank = np.arange(len(cells)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    mixed = rng.permutation(len(cells))
+    first = mixed[np.argsort(rank[mixed], kind="stable")[:MOST_DOTS]]
+    return np.sort(by_cell[first])
 
 
 def disagreement_figure(
@@ -152,7 +151,15 @@ def disagreement_figure(
     _shade_corners(figure, across, up)
     if box is not None:
         _frame(figure, box, across, up)
-    figure.update_layout(selectionrevision=repr(box), newselection={"line": {"dash": "dash"}})
+    figure.update_layout(
+        selectionrevision=repr(box),
+        newselection={"line": {"dash": "dash", "color": colour("text")}},
+        modebar={
+            "bgcolor": "rgba(0,0,0,0)",
+            "color": colour("muted"),
+            "activecolor": colour("text"),
+        },
+    )
     return figure
 
 
