@@ -283,7 +283,9 @@ class Vocabulary:
         if not path.is_file():
             raise DataError(f"{VOCABULARY_FILE} is missing in {folder}. Prepare the data again.")
         try:
-            return cls._from_table(pq.read_table(path, memory_map=False))
+            # pq.read_table would load pandas first, for a fifth of a second.
+            with pq.ParquetFile(path) as file:
+                return cls._from_table(file.read())
         except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"{VOCABULARY_FILE} in {folder} is damaged or is not a vocabulary ({error}). "
@@ -298,13 +300,17 @@ class Vocabulary:
         fields = tuple(_laid_out((f["name"], f["role"], f["size"]) for f in about["fields"]))
         if sum(field.size for field in fields) != table.num_rows:
             raise ValueError("the sizes of its fields do not add up")
-        upper = table["upper_edge"].to_numpy()
+        edges = table["upper_edge"]
         return cls(
             fields,
             table["value"].cast(pa.string()).combine_chunks(),
-            {f.name: upper[f.indices][: f.size - 3] for f in fields if f.role == "numeric"},
-            table["count"].to_numpy().astype(np.int64),
-            table["clicks"].to_numpy().astype(np.int64),
+            {
+                field.name: _numbers(edges.slice(field.offset, field.size - 3), np.float64)
+                for field in fields
+                if field.role == "numeric"
+            },
+            _numbers(table["count"], np.int64),
+            _numbers(table["clicks"], np.int64),
             tuple(int(f["distinct"]) for f in about["fields"]),
         )
 
@@ -438,6 +444,11 @@ def _string_array(values: Texts) -> pa.StringArray:
     return (values if isinstance(values, pa.Array) else pa.array(values, pa.string())).cast(
         pa.string()
     )
+
+
+def _numbers(column: pa.ChunkedArray, dtype: Any) -> NDArray[Any]:
+    """A column without gaps. Its own to_numpy would load pandas, in a fifth of a second."""
+    return np.from_dlpack(column.combine_chunks()).astype(dtype)
 
 
 def _to_numpy(values: pa.Array, dtype: Any) -> NDArray[Any]:
