@@ -270,7 +270,7 @@ def chi_square_tail(value: float, degrees: int) -> float:
     """How often a χ² of so many degrees of freedom is at least so large.
 
     Wilson & Hilferty 1931: its cube root is about normal. A p-value below 0.2 is right to within
-    0.003, at one degree of freedom too.
+    0.005, at one degree of freedom too.
     """
     if value <= 0:
         return 1.0

@@ -73,8 +73,7 @@ def sampled_in_words(sizes: FieldSizes) -> str:
         return ""
     return (
         f" The network's part is sampled: {sizes.rows['deep']} impressions, {sizes.draws} random "
-        "orders of the fields each, in two halves of which one gives the sign and the other the "
-        "size, so that a field without effect comes out near zero."
+        "orders of the fields each, whose noise makes it a few percent too large."
     )
 
 

@@ -16,7 +16,6 @@ from deepfm.explanation.overall import (
     default_effects,
     embedding_map,
     exact_field_sizes,
-    fields,
     pair_strengths,
     pair_values,
 )
@@ -105,17 +104,14 @@ def test_linear_and_pairwise_sizes_are_those_of_row_by_row(any_model):
 
 
 def test_deep_sizes_come_near_those_of_many_draws(model):
-    """Small contributions are a little understated, never overstated beyond their error."""
+    """What the noise of few draws adds is a few percent; more rows do not take it away."""
     ids = model.impression_ids()
     found = deep_field_sizes(model, ids)
-    many = np.array(
-        [np.abs(deep_by_field(model.weights, model.reference, row, 1_500, 9).values) for row in ids]
-    ).mean(axis=0)
-    assert found.rows["deep"] == len(ids)
-    assert (found.mean["deep"] < many + 0.05 * many.max()).all()
-    assert (found.mean["deep"] > 0.7 * many - 0.05 * many.max()).all()
-    strongest = int(many.argmax())
-    assert found.by_size[0] == strongest or found.mean["deep"][strongest] > 0.8 * many.max()
+    draw = functools.partial(deep_by_field, model.weights, model.reference)
+    many = np.abs([draw(row, 1_500, 9).values for row in ids]).mean(axis=0)
+    assert found.rows["deep"] == len(ids) and found.draws == 50
+    assert found.mean["deep"] == pytest.approx(many, rel=0.1, abs=0.05 * many.max())
+    assert found.by_size[0] == int(found.mean["deep"].argmax())
 
 
 def test_a_field_that_the_network_does_not_read_has_no_deep_size(model):
@@ -129,18 +125,6 @@ def test_a_field_that_the_network_does_not_read_has_no_deep_size(model):
     )
     mean = deep_field_sizes(deaf, model.impression_ids()).mean["deep"]
     assert abs(mean[2]) < 1e-5 * mean.max()
-
-
-def test_halves_that_sign_each_other_do_not_take_noise_for_an_effect(model, monkeypatch):
-    """With few draws a plain mean of absolute values is too large in every field."""
-    monkeypatch.setattr(fields, "HALF_DRAWS", 3)
-    ids = np.tile(model.impression_ids()[:6], (50, 1))
-    found = deep_field_sizes(model, ids).mean["deep"]
-    draw = functools.partial(deep_by_field, model.weights, model.reference)
-    truth = np.abs([draw(row, 3_000, 1).values for row in ids[:6]]).mean(axis=0)
-    plain = np.abs([draw(row, 6, 100 + n).values for n, row in enumerate(ids)]).mean(axis=0)
-    assert (plain - truth).sum() > 0
-    assert abs((found - truth).sum()) < (plain - truth).sum()
 
 
 def test_a_large_network_is_sampled_in_fewer_rows(tmp_path):
