@@ -11,6 +11,7 @@ import torch
 
 from benchmarks import (
     criteo,
+    evaluate,
     floors,
     frappe,
     ingest,
@@ -385,3 +386,9 @@ def test_without_a_gpu_the_gpu_benchmark_says_so(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sys, "argv", ["training", "--device", "cuda"])
     with pytest.raises(SystemExit, match="no usable GPU"):
         training.main()
+
+
+def test_a_run_of_many_rows_is_one_that_evaluate_reads(tmp_path: Path) -> None:
+    run_id, folder = evaluate.make_run(tmp_path / "home", 3_000)
+    taken = evaluate.figures_alone(folder)
+    assert run_id and set(taken) >= {"read the scores", "all figures", "worst slices by AUC"}

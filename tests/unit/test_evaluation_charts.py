@@ -1,5 +1,6 @@
 """Figures of Evaluate and Data: they show what the tables hold, and never interpret a name."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -11,7 +12,13 @@ from deepfm.charts import evaluation as charts
 from deepfm.charts.palette import resolved
 from deepfm.data.dataset import FieldProfile, ValueProfile
 from deepfm.evaluation import (
+    MEASURES,
+    AucDifference,
+    Costs,
+    FoundSlice,
+    Selection,
     Slice,
+    SliceSearch,
     auc,
     calibration,
     gain,
@@ -57,7 +64,24 @@ def every_figure() -> dict[str, go.Figure]:
     slices = [Slice(HOSTILE, 50, 10, 0.2, 0.2, 0.1, 0.3, 0.7, 0.4)]
     slices.append(Slice(None, 20, 0, 0.1, 0.0, 0.0, 0.1, None, 0.1))
     values = data_charts.seen_values(profiled(names=(HOSTILE, "plain", "")))
+    found = AucDifference(0.7, 0.6, 0.1, 0.02, 0.06, 0.14, 1e-6)
+    differences = [
+        charts.NamedDifference(HOSTILE, found, 1e-6),
+        charts.NamedDifference("b", dataclasses.replace(found, difference=-0.1), 0.3),
+    ]
+    one = FoundSlice(Selection("site", HOSTILE), 200, 20, 0.5, 0.3, 0.2, 0.05, 1e-4, 1e-3)
+    chance = dataclasses.replace(one, excess=0.1, adjusted=0.4)
+    searches = {
+        f"worst by {measure}": charts.worst_figure(SliceSearch(measure, 900, 100, 7, (one, chance)))
+        for measure in MEASURES
+    }
     return {
+        **searches,
+        "costs": charts.cost_figure(table, Costs(1.0, 4.0), 3),
+        "differences": charts.differences_figure(differences, HOSTILE),
+        "recalibrated": charts.calibration_figure(
+            calibration(labels, probability), calibration(labels, probability / 2)
+        ),
         "roc": charts.roc_figure([named("FM branch alone", "fm"), named(HOSTILE)], table, 3),
         "roc of runs": charts.roc_figure([named("a", "run1"), named("b", "run2", 1)]),
         "precision-recall": charts.precision_recall_figure(recall, table, 3),
@@ -257,3 +281,62 @@ def test_frames_are_built_quickly():
     start = time.process_time()
     charts.roc_figure([named()], table).to_json()
     assert time.process_time() - start < 1.5
+
+
+def test_the_cost_of_a_threshold_is_that_of_its_mistakes():
+    labels, probability = rows()
+    table, costs = threshold_table(labels, probability), Costs(2.0, 5.0)
+    each = charts.costs_per_rows(table, costs)
+    for place in (0, 10, len(each) - 1):
+        taken = probability >= table.threshold[place]
+        mistakes = 2 * (taken & (labels == 0)).sum() + 5 * (~taken & (labels == 1)).sum()
+        assert each[place] == pytest.approx(1_000 * mistakes / len(labels))
+    figure = charts.cost_figure(table, costs, 10)
+    assert figure.data[1].y[0] == each.min()
+    assert figure.data[2].y[0] == each[10]
+
+
+@pytest.mark.parametrize(
+    ("difference", "corrected", "words"),
+    [
+        (0.1, 1e-6, "A ranks these rows better than B: AUC 0.1000 higher"),
+        (-0.1, 0.01, "A ranks these rows worse than B: AUC 0.1000 lower"),
+        (0.1, 0.2, "These rows cannot tell A and B apart: AUC +0.1000"),
+    ],
+)
+def test_a_difference_is_said_with_how_sure_it_is(difference, corrected, words):
+    found = AucDifference(0.7, 0.6, difference, 0.02, 0.06, 0.14, corrected)
+    said = charts.difference_sentence(charts.NamedDifference("A", found, corrected), "B")
+    assert said.startswith(words)
+    assert "+0.0600 to +0.1400" in said and "p " in said
+
+
+def test_two_equal_rankings_are_said_to_be_alike():
+    found = AucDifference(0.7, 0.7, 0.0, 0.0, 0.0, 0.0, 1.0)
+    said = charts.difference_sentence(charts.NamedDifference("A", found, 1.0), "B")
+    assert said == "A and B rank these rows alike."
+
+
+def test_the_finding_of_a_search_names_the_worst_beyond_chance():
+    one = FoundSlice(Selection("site", "news"), 200, 20, 0.15, 0.01, 0.15, 0.05, 1e-4, 1e-3)
+    search = SliceSearch("calibration", 900, 100, 7, (one,))
+    assert charts.worst_finding(search).startswith(
+        "1 value is worse by more than chance; the worst"
+    )
+    assert "predicted 25.0 %, seen 10.0 %" in charts.worst_finding(search).replace("\u00a0", " ")
+    assert "Benjamini-Hochberg" in charts.worst_caption(search)
+    none = dataclasses.replace(search, found=(dataclasses.replace(one, adjusted=0.2),))
+    assert charts.worst_finding(none).startswith("None of 7 values")
+    assert "has 100 rows" in charts.worst_finding(
+        dataclasses.replace(search, looked_at=0, found=())
+    )
+    assert list(charts.worst_table(search)["slice"]) == ["site is news"]
+
+
+def test_recalibration_shows_what_was_before_as_hollow_dots():
+    labels, probability = rows()
+    before, after = (calibration(labels, each) for each in (probability / 2, probability))
+    figure = charts.calibration_figure(after, before)
+    names = [trace.name for trace in figure.data]
+    assert names[:3] == ["predicted = seen", "before, as trained", "after recalibration"]
+    assert list(figure.data[1].y) == list(before.seen)
