@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 import deepfm
-from deepfm import cli
 from deepfm.charts.palette import format_probability
+from deepfm.cli.flags import configs, prepare_config
+from deepfm.cli.verbs import make_parser
 from deepfm.config import PRESETS, ModelConfig, PrepareConfig, Settings, TrainConfig
 from deepfm.data.catalog import PINNED, true_probability
 from deepfm.runs.store import FILE_NAME
@@ -33,7 +34,7 @@ OTHER_VERBS = {"start"}
 
 def verbs() -> dict[str, argparse.ArgumentParser]:
     """The command line's verbs."""
-    actions = cli._parser()._actions
+    actions = make_parser()._actions
     choices = next(a.choices for a in actions if isinstance(a, argparse._SubParsersAction))
     return dict(choices)
 
@@ -128,10 +129,10 @@ EXAMPLES = [
 
 @pytest.mark.parametrize("command", EXAMPLES)
 def test_an_example_is_understood_by_the_command_line(command):
-    given = cli._parser().parse_args(shlex.split(command.split("-m deepfm ")[1]))
+    given = make_parser().parse_args(shlex.split(command.split("-m deepfm ")[1]))
     if hasattr(given, "separate_embedding"):
-        cli._configs(given)
-        cli._prepare_config(given)
+        configs(given)
+        prepare_config(given)
 
 
 def test_the_example_of_the_library_runs(tmp_path):

@@ -168,7 +168,7 @@ def test_the_command_line_imports_torch_only_inside_its_verbs():
     wrong = [
         str(found)
         for found in ALL
-        if found.file.name in ("cli.py", "__main__.py")
+        if part_of(module_of(found.file)) in ("cli", "__main__")
         and not found.inner
         and found.module.split(".")[0] in HEAVY
     ]

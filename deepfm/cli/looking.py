@@ -1,0 +1,56 @@
+"""Verbs that look at a trained run: its figures, scores of a file, reasons for a score."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from deepfm.progress import ProgressLine
+
+
+def evaluate_verb(given: argparse.Namespace) -> dict[str, Any]:
+    """Figures of a run on its own test rows, or on another labelled file."""
+    from deepfm.evaluation import evaluate
+    from deepfm.trained import open_run
+
+    model = open_run(Path(given.run))
+    evaluation = evaluate(model, data=Path(given.data) if given.data else None)
+    return {
+        **evaluation.to_dict(),
+        "examples_per_second": model.result.examples_per_second,
+        "epochs": model.result.epochs,
+    }
+
+
+def predict_verb(given: argparse.Namespace) -> dict[str, Any]:
+    """Score every row of a file, labelled or not, into a CSV."""
+    from deepfm.evaluation import predict_file
+    from deepfm.trained import open_run
+
+    return predict_file(open_run(Path(given.run)), Path(given.file), Path(given.out))
+
+
+def explain_verb(given: argparse.Namespace) -> dict[str, Any]:
+    """Why one impression got its score."""
+    from deepfm.evaluation import read_impression
+    from deepfm.explanation import explain
+    from deepfm.trained import open_run
+
+    model = open_run(Path(given.run))
+    if given.data:
+        impression = read_impression(model, Path(given.data), given.row)
+        explanation = explain(model, impression, permutations=given.permutations)
+    else:
+        explanation = explain(model, row=given.row, permutations=given.permutations)
+    return explanation.to_dict()
+
+
+def beyond_verb(given: argparse.Namespace) -> dict[str, Any]:
+    """What the network adds beyond pairs of fields; kept in the run's folder for the pages."""
+    from deepfm.explanation.beyond import measure_beyond, save_beyond
+    from deepfm.trained import open_run
+
+    model = open_run(Path(given.run))
+    with ProgressLine() as line:
+        found = measure_beyond(model, on_event=line.show)
+    save_beyond(model, found)
+    return {"run": str(model.folder), **found.to_dict()}
