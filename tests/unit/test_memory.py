@@ -18,7 +18,8 @@ pytestmark = pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="reads /proc, which only Linux has"
 )
 TRAIN_BYTES_A_ROW = 25
-PREPARE_BYTES_A_ROW = 6
+PREPARE_BYTES_A_ROW = 12
+"""Indices and labels alone would take 16; allocators keep a few more or less each time."""
 
 
 def test_training_takes_a_few_bytes_a_row(tmp_path: Path) -> None:
