@@ -16,6 +16,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -108,7 +109,7 @@ def figures_alone(folder: Path) -> dict[str, float]:
     rows = timed("read the scores", lambda: judged_rows(open_run(folder)))
     found = timed("all figures", lambda: evaluate_rows(rows))
     for name in ("roc", "precision_recall", "gain", "thresholds", "calibration", "histogram"):
-        timed(name.replace("_", " "), lambda name=name: getattr(found, name))
+        timed(name.replace("_", " "), partial(getattr, found, name))
     timed("what the log loss is made of (with scikit-learn)", lambda: found.decomposition)
     timed("worst slices by log loss", lambda: worst_slices(rows))
     timed("worst slices by AUC", lambda: worst_slices(rows, "auc"))

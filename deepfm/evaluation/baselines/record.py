@@ -160,13 +160,13 @@ def verdict(found: Baselines) -> str:
 
 
 def _as_good(ranked: Sequence[Baseline], corrected: Mapping[str, float]) -> Baseline | None:
-    """The quickest of those that chance alone could set apart from the run."""
+    """The one that ranks best of those that chance alone could set apart from the run."""
     equal = [
         one
         for one in ranked
         if one.difference and (corrected[one.name] >= SIGNIFICANT or one.difference.difference > 0)
     ]
-    return min(equal, key=lambda one: one.seconds, default=None)
+    return max(equal, key=lambda one: one.auc or 0.0, default=None)
 
 
 def _difference_in_words(difference: AucDifference | None, p_value: float) -> str:
