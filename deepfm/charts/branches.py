@@ -37,7 +37,7 @@ BRANCH_WORDS: Final[Mapping[str, str]] = {
     "all": "all together",
 }
 _COLOURS: Final[Mapping[str, str]] = {"fm": "pairwise", "all": "text"}
-_APART: Final = 0.17
+_APART: Final = 0.13
 """How far the two marks of one row stand from its middle."""
 
 
@@ -123,7 +123,7 @@ def _add_marks(
             "width": 4,
         },
         text=[write(value) for _, _, value, _, _ in shown],
-        textposition="top center",
+        textposition="bottom center" if trained else "top center",
         textfont={"size": 12, "color": colour("text")},
         cliponaxis=False,
         customdata=[

@@ -85,8 +85,7 @@ def scatter(
         if found.density is None
         else (
             f"the blue ground shows how many of all {format_count(len(found.fm))} impressions lie "
-            f"where, on a logarithmic scale; {format_count(len(found.dots))} of them are dots, "
-            "more of them kept where there are few"
+            f"where, on a logarithmic scale; {format_count(len(found.dots))} of them are dots"
         )
     )
     return plot(
@@ -196,7 +195,9 @@ def show_region(
 
 def region_in_words(region: Region, known: int, rows: int) -> str:
     """How many impressions it holds, what came of them, and which fields it is about."""
-    of = format_count(known) + (" whose values are kept" if known < rows else "")
+    of = f"of {format_count(known)} impressions"
+    if known < rows:
+        of = f"of the {format_count(known)} impressions whose values are kept"
     fields = [shift.field for shift in region.fields if shift.significant][:3]
     about = (
         f"They differ from the rest most in {', '.join(fields)}."
@@ -204,7 +205,7 @@ def region_in_words(region: Region, known: int, rows: int) -> str:
         else "No field's values are spread differently here by more than chance."
     )
     return (
-        f"{format_count(region.inside)} of {of} impressions: "
+        f"{format_count(region.inside)} {of}: "
         f"{format_probability(region.clicks_inside / region.inside)} clicked, outside "
         f"{format_probability(region.clicks_outside / region.outside)}. {about}"
     )

@@ -11,7 +11,9 @@ from deepfm.charts.palette import colour, format_count, new_figure
 from deepfm.terms import Terms
 
 MOST_DOTS: Final = 1_500
-"""Dots that are drawn; among more impressions they are a sample over a density."""
+"""Up to so many impressions each is a dot of its own."""
+SAMPLED_DOTS: Final = 600
+"""Of more impressions so many are dots, over a density of all."""
 CELLS: Final = (60, 44)
 """Cells of the density across and up."""
 _SEED: Final = 0
@@ -54,8 +56,8 @@ class Disagreement:
 
     fm, deep  float64[N]  each branch minus its mean
     clicked   bool[N]
-    dots      int64[≤ 1,500]  rows that are drawn as dots: all, or as many from every cell alike,
-              so that rare places keep theirs
+    dots      int64[M]  rows that are drawn as dots: all, or a sample from all cells alike, so
+              that rare places keep theirs
     density   None where every impression has a dot
     """
 
@@ -102,14 +104,14 @@ def _cells(edges: Float64s, values: Float64s) -> NDArray[np.int64]:
 
 
 def _spread(cells: NDArray[np.int64]) -> NDArray[np.int64]:
-    """At most 1,500 rows, first one from every cell, then a second one and so on, at random."""
+    """At most 600 rows, first one from every cell, then a second one and so on, at random."""
     rng = np.random.default_rng(_SEED)
     order = rng.permutation(len(cells))
     by_cell = order[np.argsort(cells[order], kind="stable")]
     sizes = np.bincount(cells)
     rank = np.arange(len(cells)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     mixed = rng.permutation(len(cells))
-    first = mixed[np.argsort(rank[mixed], kind="stable")[:MOST_DOTS]]
+    first = mixed[np.argsort(rank[mixed], kind="stable")[:SAMPLED_DOTS]]
     return np.sort(by_cell[first])
 
 
@@ -138,7 +140,7 @@ def disagreement_figure(
             customdata=rows,
             marker={
                 "symbol": "circle" if clicked else "circle-open",
-                "size": 7 if clicked else 6,
+                "size": (7 if clicked else 6) if found.density is None else 5,
                 "color": colour("accent" if clicked else "muted", 0.8 if clicked else 0.7),
             },
             # A box that is drawn fades no dot: it is shown by its frame.
