@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import plotly.graph_objects as go
 
@@ -28,8 +28,10 @@ KINDS: Final[Mapping[str, str]] = {
 _MARKERS: Final[Mapping[str, str]] = {"singles": "linear", "pairs": "pairwise", "beyond": "deep"}
 """Single fields are what a linear term can say, pairs what a pairwise term can: so its colours."""
 MOST_PAIRS: Final = 12
-_ROOM_FOR_WORDS: Final = 0.13
+_SHORT: Final[Mapping[str, str]] = {**KINDS, "beyond": "3 or more"}
+_ROOM_FOR_LETTER: Final = 0.02
 _ROOM_FOR_NUMBER: Final = 0.05
+"""Shares of a bar that a word's letter and a number need, on a narrow screen too."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,8 @@ def beyond_figure(found: Beyond, planted: Mapping[str, PlantedShares] | None = N
                 y=[row.name],
                 orientation="h",
                 name=words,
-                marker=term_marker(part if by_term else _MARKERS[part]),
-                text=[_inside(words, share)],
+                marker=_under_text(term_marker(part if by_term else _MARKERS[part])),
+                text=[_inside(_SHORT.get(part, part), share)],
                 textposition="inside",
                 insidetextanchor="middle",
                 textangle=0,
@@ -106,9 +108,14 @@ def beyond_figure(found: Beyond, planted: Mapping[str, PlantedShares] | None = N
 
 def _inside(words: str, share: float) -> str:
     number = format_probability(share, 0) if share >= 0 else f"−{format_probability(-share, 0)}"
-    if abs(share) >= _ROOM_FOR_WORDS:
+    if abs(share) >= _ROOM_FOR_LETTER * len(words):
         return f"<b>{words}</b><br>{number}"
     return number if abs(share) >= _ROOM_FOR_NUMBER else ""
+
+
+def _under_text(marker: dict[str, Any]) -> dict[str, Any]:
+    """The same marker with a pattern faint enough to read a number on."""
+    return {**marker, "pattern": {**marker["pattern"], "fgopacity": 0.22}}
 
 
 def _add_whiskers(figure: go.Figure, row: ShareRow) -> None:

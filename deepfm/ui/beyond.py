@@ -159,10 +159,11 @@ def _bars(model: TrainedModel, found: Beyond) -> None:
         beyond_figure(found, planted),
         key="model_beyond",
         height=bar_height(len(rows), least=180, each=52, around=70),
-        caption=_caption(found, planted),
+        caption=_caption(planted),
         alt=_alt(found),
         table=lambda: _shares_table(found, planted),
     )
+    st.caption(plain(_how_measured(found)))
 
 
 def words_of(found: Beyond) -> str:
@@ -170,8 +171,9 @@ def words_of(found: Beyond) -> str:
     deep = found.deep
     own = (
         f"Of what the network does, single fields explain {_percent(deep.singles)}, pairs "
-        f"{_percent(deep.pairs)}; **{_percent(deep.beyond)} needs three fields or more**, "
-        "which no list of pairs could say."
+        f"{_percent(deep.pairs)}; **{_percent(deep.beyond)} "
+        f"(± {200 * deep.beyond.standard_error:.1f}) needs three fields or more**, which no list "
+        "of pairs could say."
     )
     if len(found.terms) == 1:
         return _plain_but_bold(own)
@@ -193,11 +195,9 @@ def _percent(share: Share) -> str:
     return format_probability(max(0.0, share.value), 1)
 
 
-def _caption(found: Beyond, planted: Mapping[str, PlantedShares] | None) -> str:
-    taking = sorted(found.taking_part.items(), key=lambda item: -item[1].value)[:3]
-    names = ", ".join(name for name, _ in taking)
+def _caption(planted: Mapping[str, PlantedShares] | None) -> str:
     truth = (
-        " The lowest bars are what was planted in the demo, exactly: its rule of three, and its "
+        " The two lowest are what was planted in the demo, exactly: its rule of three, and its "
         "whole true score."
         if planted
         else ""
@@ -205,11 +205,20 @@ def _caption(found: Beyond, planted: Mapping[str, PlantedShares] | None) -> str:
     return (
         "each bar is one variance, divided. Orange could have been said by single fields, blue by "
         "pairs; violet needs three fields or more, and is an upper bound (whisker: two standard "
-        f"errors). Over {format_count(found.draws)} draws with every field drawn alone; on the "
-        f"{format_count(found.reference_rows)} reference rows themselves, "
-        f"{format_probability(found.on_reference.value)} ± "
-        f"{format_probability(2 * found.on_reference.standard_error)} of the network is left over. "
-        f"Taking part beyond pairs most: {names}.{truth}"
+        f"errors).{truth}"
+    )
+
+
+def _how_measured(found: Beyond) -> str:
+    taking = sorted(found.taking_part.items(), key=lambda item: -item[1].value)[:3]
+    names = ", ".join(name for name, _ in taking)
+    rest = found.on_reference
+    return (
+        f"Fields that take part beyond pairs most: {names}. Measured on "
+        f"{format_count(found.draws)} draws with every field drawn alone, so that variance "
+        f"divides. On the {format_count(found.reference_rows)} reference rows themselves, whose fields "
+        f"belong together, {format_probability(rest.value)} (± {200 * rest.standard_error:.1f}) of "
+        "the network is beyond pairs."
     )
 
 
