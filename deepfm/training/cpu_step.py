@@ -12,6 +12,7 @@ tables (cpu_folded.py), which spares the widest products.
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Final, Literal, get_args
 
@@ -47,6 +48,7 @@ KEPT_SIZES: Final = 2
 NO_NETWORK: Final = np.zeros((0, 0), np.float32)
 
 Update = Literal["dense", "catch-up", "lazy"]
+UPDATES: Final[tuple[Update, ...]] = get_args(Update)
 
 
 @dataclass(frozen=True)
@@ -390,18 +392,19 @@ def shares_of_fields(
     return list(pairwise((*borders, len(work))))
 
 
-def load_kernels() -> None:
-    """Compile every loop, or load what is compiled already: no run then waits for it."""
+@cache
+def load_kernels(update: Update) -> None:
+    """Compile the loops of a way of Adam, or load what is compiled already, once in a process.
+
+    Half a second that no step then takes, and that no speed of training then counts.
+    """
     model = ModelConfig(num_factors=1, mlp_dims=(1,), shared_embedding=False)
-    labels = torch.zeros(1)
-    for update in get_args(Update):
-        optimizer = "lazy-adam" if update == "lazy" else "adam"
+    config = TrainConfig(optimizer="lazy-adam" if update == "lazy" else "adam")
+    with torch.random.fork_rng(devices=()):  # leaves the run's own draws alone
         for folds in (False, True):
-            drop = model if folds else model.with_values(embedding_drop_rate=0.5)
-            step = CpuStep(
-                DeepFM((2,), drop), TrainConfig(optimizer=optimizer), update, folds=folds
-            )
-            with closing(step):
+            # Dropout on embeddings and folding exclude each other.
+            model = model.with_values(embedding_drop_rate=0.0 if folds else 0.5)
+            with closing(CpuStep(DeepFM((2,), model), config, update, folds=folds)) as step:
                 for index in range(2):
-                    step(torch.zeros(1, 1, dtype=torch.int32), labels, 1, index)
+                    step(torch.zeros(1, 1, dtype=torch.int32), torch.zeros(1), 1, index)
                 step.settle()

@@ -180,11 +180,12 @@ def choose_step(model: DeepFM, config: TrainConfig) -> tuple[Step, str]:
 
         return cuda.choose(model, config)
     try:
-        from deepfm.training.cpu_step import CpuStep
+        from deepfm.training.cpu_step import CpuStep, load_kernels
     except ImportError as error:
         name = f"plain PyTorch step ({error.name} is not installed), {config.optimizer}"
         return PlainStep(model, config), name
     step = CpuStep(model, config)
+    load_kernels(step.update)
     return step, f"compiled CPU step, {config.optimizer}, tables {step.update}"
 
 

@@ -212,9 +212,10 @@ def warm_training(settings: Settings) -> None:
             out=folder / "run",
         )
     with contextlib.suppress(ImportError):  # without numba the plain step trains
-        from deepfm.training.cpu_step import load_kernels
+        from deepfm.training.cpu_step import UPDATES, load_kernels
 
-        load_kernels()
+        for update in UPDATES:
+            load_kernels(update)
 
 
 class _Listener:
