@@ -216,9 +216,9 @@ def _how_measured(found: Beyond) -> str:
     return (
         f"Fields that take part beyond pairs most: {names}. Measured on "
         f"{format_count(found.draws)} draws with every field drawn alone, so that variance "
-        f"divides. On the {format_count(found.reference_rows)} reference rows themselves, whose fields "
-        f"belong together, {format_probability(rest.value)} (± {200 * rest.standard_error:.1f}) of "
-        "the network is beyond pairs."
+        f"divides. On the {format_count(found.reference_rows)} reference rows themselves, whose "
+        f"fields belong together, {format_probability(rest.value)} (± {200 * rest.standard_error:.1f}) "
+        "of the network is beyond pairs."
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from deepfm import cli
@@ -40,6 +41,8 @@ from tests.unit.tabled_networks import (
     write_tabled,
 )
 
+Values = NDArray[np.float64]
+
 SIZES = (4, 4, 4, 4, 4)
 NORMAL = np.random.default_rng(0).standard_normal
 
@@ -67,7 +70,7 @@ def found(five: TrainedModel) -> Beyond:
 @pytest.fixture(scope="module")
 def pairs_alone(tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
     """A network of single effects and four pairs, exactly."""
-    tables = {(field,): NORMAL(4) for field in range(5)}
+    tables: dict[tuple[int, ...], Values] = {(field,): NORMAL(4) for field in range(5)}
     tables |= {pair: NORMAL((4, 4)) for pair in ((0, 1), (1, 2), (2, 4), (0, 3))}
     return write_tabled(tmp_path_factory.mktemp("pairs") / "run", SIZES, tables)
 
@@ -81,8 +84,8 @@ def test_shares_agree_with_exact_enumeration_at_5_fields_of_4_values(
     variances = exact_variances(five)
     total = sum(variances.values())
     assert found.deep.variance == pytest.approx(total, rel=0.03)
-    exact = (variances[1] / total, variances[2] / total)
-    exact += (1 - sum(exact),)
+    exact = [variances[1] / total, variances[2] / total]
+    exact.append(1 - sum(exact))
     for share, value in zip(
         (found.deep.singles, found.deep.pairs, found.deep.beyond), exact, strict=True
     ):
@@ -154,7 +157,7 @@ def test_a_centred_third_order_effect_is_beyond_pairs_and_below_the_weakest_plan
     tmp_path: Path,
 ) -> None:
     planted = ((0, 1), (2, 3), (3, 4))
-    tables = {pair: NORMAL((4, 4)) for pair in planted}
+    tables: dict[tuple[int, ...], Values] = {pair: NORMAL((4, 4)) for pair in planted}
     shares = shares_of(write_tabled(tmp_path / "pairs", SIZES, tables))
     three = centred(NORMAL((4, 4, 4)), [shares[field] for field in (0, 2, 4)])
     weights = np.einsum("i,j,k->ijk", *(shares[field] for field in (0, 2, 4)))
@@ -171,7 +174,7 @@ def test_a_centred_third_order_effect_is_beyond_pairs_and_below_the_weakest_plan
 
 
 def test_the_fit_of_the_score_knows_the_fm_branch_exactly(tmp_path: Path) -> None:
-    tables = {(0, 1): NORMAL((4, 4)), (2,): NORMAL(4)}
+    tables: dict[tuple[int, ...], Values] = {(0, 1): NORMAL((4, 4)), (2,): NORMAL(4)}
     model = write_tabled(tmp_path / "run", SIZES, tables, terms=TERM_SETS["DeepFM"])
     found = measure_beyond(model)
     assert found.score.beyond.value < 0.001
