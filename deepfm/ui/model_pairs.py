@@ -45,12 +45,15 @@ def show_pairs(model: TrainedModel) -> None:
     with st.spinner("Measuring every pair of fields…"):
         found = kept(model, ("pair strengths",), lambda: pair_strengths(model))
     names = [f"{found.fields[i]} × {found.fields[j]}" for i, j, _ in found.ranked[:MOST_CHOICES]]
-    with st.container(key="stack_pairs"):
-        left, right = st.columns([7, 6], gap="large")
-    with left:
-        on_map = heat_map(model, found) if len(found.fields) > 2 else None
-    with right:
-        on_list = strongest(found)
+    if len(found.fields) == 2:
+        on_map, on_list = None, strongest(found)
+    else:
+        with st.container(key="stack_pairs"):
+            left, right = st.columns([7, 6], gap="large")
+        with left:
+            on_map = heat_map(found)
+        with right:
+            on_list = strongest(found)
     clicked = _clicked(found, on_map, on_list)
     if clicked is not None:
         st.session_state[PAIR] = names[clicked]
@@ -66,7 +69,7 @@ def show_pairs(model: TrainedModel) -> None:
     show_values(model, found.fields[first], found.fields[second])
 
 
-def heat_map(model: TrainedModel, found: PairStrengths) -> PlotResult:
+def heat_map(found: PairStrengths) -> PlotResult:
     """Field × field, the strongest first."""
     shown = len(shown_fields(found))
     some = f" The {shown} fields with the strongest pairs." if shown < len(found.fields) else ""
@@ -171,7 +174,7 @@ def show_strongest(model: TrainedModel, found: PairValues) -> None:
         key="model_meetings",
         height=38 + 35 * max(1, len(found.strongest)),
         column_config={
-            "logit": st.column_config.NumberColumn(format="%+.2f"),
+            "logit": st.column_config.NumberColumn(format="%+.3f"),
             "clicked": st.column_config.NumberColumn(format="percent"),
             "rows": st.column_config.NumberColumn("training rows", format="localized"),
         },

@@ -48,7 +48,10 @@ def pair_strengths_figure(found: "PairStrengths") -> go.Figure:
         xgap=2,
         ygap=2,
         hoverongaps=False,
-        text=[["" if np.isnan(x) or x < top / 5 else f"{x:.2f}" for x in row] for row in matrix]
+        text=[
+            ["" if np.isnan(x) or x < top / 5 else f"{x:.{_digits(top)}f}" for x in row]
+            for row in matrix
+        ]
         if few
         else None,
         texttemplate="%{text}" if few else None,
@@ -69,7 +72,11 @@ def pair_strengths_figure(found: "PairStrengths") -> go.Figure:
     places = list(range(len(order) - 1))
     size = 12 if len(order) <= 25 else 10
     figure.update_xaxes(
-        tickvals=places, ticktext=names[:-1], tickangle=-45, showgrid=False, zeroline=False
+        tickvals=places,
+        ticktext=names[:-1],
+        tickangle=-45 if few else -90,
+        showgrid=False,
+        zeroline=False,
     )
     figure.update_yaxes(
         tickvals=places,
@@ -81,6 +88,11 @@ def pair_strengths_figure(found: "PairStrengths") -> go.Figure:
     figure.update_xaxes(tickfont={"size": size, "color": colour("text")})
     figure.update_yaxes(tickfont={"size": size, "color": colour("text")})
     return figure
+
+
+def _digits(top: float) -> int:
+    """Decimals that tell values up to `top` apart."""
+    return 2 if top >= 0.2 else 3
 
 
 def strongest_pairs_figure(found: "PairStrengths") -> go.Figure:
@@ -98,7 +110,7 @@ def strongest_pairs_figure(found: "PairStrengths") -> go.Figure:
         y=list(range(len(ranked))),
         orientation="h",
         marker=term_marker("pairwise"),
-        text=[f"{strength:.2f}" for _, _, strength in ranked],
+        text=[f"{strength:.{_digits(ranked[0][2])}f}" for _, _, strength in ranked],
         textposition="outside",
         textfont={"color": colour("text")},
         cliponaxis=False,
@@ -136,7 +148,10 @@ def pair_values_figure(found: "PairValues") -> go.Figure:
         zmax=reach,
         xgap=2,
         ygap=2,
-        text=[["" if abs(x) < reach / 10 else format_logit(x, 1) for x in row] for row in shown]
+        text=[
+            ["" if abs(x) < reach / 10 else format_logit(x, _digits(reach) - 1) for x in row]
+            for row in shown
+        ]
         if few
         else None,
         texttemplate="%{text}" if few else None,

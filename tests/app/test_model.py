@@ -1,0 +1,182 @@
+"""Model: every model, tab and size opens; its runs beside it are the right ones."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import streamlit as st
+
+from deepfm.config import TERM_SETS, ModelConfig, TrainConfig
+from deepfm.runs.store import NewRun, Store
+from deepfm.trained import open_run
+from deepfm.ui import model_trained, state
+from deepfm.ui.model_kept import Shelf
+from tests.unit.run_folders import ALL_MODELS, RunSpec, write_run
+
+TABS = ("Where they disagree", "Shares", "Fields", "Pairs", "Embedding map", "Rare or unseen")
+FINGERPRINT = "abc123"
+
+
+def put_run(home: Path, name: str, spec: RunSpec, group: str | None = None, **train) -> str:
+    """A finished run whose folder is a synthetic one; its id."""
+    settings = TrainConfig(**train).to_dict()
+    with Store.open(home) as store:
+        new = NewRun(
+            name, home, "Small words", spec.model.to_dict(), settings, fingerprint=FINGERPRINT
+        )
+        run_id = store.submit_run(new, anew=True).run
+        store.claim_run("test")
+        folder = store.run_folder(run_id)
+        shutil.rmtree(folder, ignore_errors=True)
+        write_run(folder, spec)
+        store.finish_run(run_id, "finished", result={"part": "test", "auc": 0.7})
+    return run_id
+
+
+def boxes(page) -> list[str]:
+    """What must not stand on a page."""
+    return [box.value for box in [*page.exception, *page.error, *page.warning]]
+
+
+def words(page) -> str:
+    """All captions and paragraphs, without the backslashes that keep them from being Markdown."""
+    return " ".join(e.value for e in [*page.caption, *page.markdown]).replace("\\", "")
+
+
+def open_every_tab(open_page, run_id: str) -> str:
+    """The words of all tabs, one after the other, with nothing wrong on any of them."""
+    found = []
+    page = open_page("model", run=run_id)
+    for tab in TABS:
+        page.session_state["view"] = tab
+        page.run()
+        assert boxes(page) == [], tab
+        found.append(words(page))
+    return " ".join(found)
+
+
+@pytest.mark.parametrize("name", list(ALL_MODELS))
+def test_every_model_opens_on_every_tab_and_says_what_it_lacks(name, home, open_page):
+    model = ModelConfig(**ALL_MODELS[name])
+    said = open_every_tab(open_page, put_run(home, name, RunSpec(model=model)))
+    assert ("no network" in said) == ("deep" not in model.terms)
+    assert ("no pairwise term" in said) == ("pairwise" not in model.terms)
+    assert ("no embeddings" in said) == (model.terms == ("linear",))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        RunSpec(categorical=(3, 2), numeric=False),
+        RunSpec(categorical=(3,), numeric=False),
+        RunSpec(categorical=(3, 2) * 50, numeric=False, rows={"test": 25}, weight_scale=0.1),
+        RunSpec(rows={"test": 1}),
+        RunSpec(rows={"test": 50}, kept=0),
+        RunSpec(rows={"test": 50}, kept=7),
+        RunSpec(rows={"train": 30}),
+    ],
+    ids=["two fields", "one field", "hundred fields", "one row", "none kept", "few kept", "train"],
+)
+def test_no_size_breaks_a_tab(spec, home, open_page):
+    open_every_tab(open_page, put_run(home, "odd", spec))
+
+
+def test_a_box_in_the_address_is_the_region_that_is_told_about(home, open_page):
+    run_id = put_run(home, "box", RunSpec(rows={"test": 200}))
+    page = open_page("model", run=run_id, box="-0.5,9,-9,0.2")
+    model = open_run(state.run_folder(run_id))
+    terms, mean = model.scores().terms, model.reference.mean
+    fm, deep = terms.fm - mean.fm, terms.deep - mean.deep
+    inside = int(((fm >= -0.5) & (fm <= 9) & (deep >= -9) & (deep <= 0.2)).sum())
+    assert f"{inside} of 200 impressions" in words(page)
+    assert page.selectbox(key="model_region").value == "Drawn by hand"
+
+
+@pytest.mark.parametrize("box", ["", "1,2,3", "a,b,c,d", "2,1,0,1", "nan,1,0,1"])
+def test_a_box_that_is_none_is_left_out(box, home, open_page):
+    run_id = put_run(home, "box", RunSpec(rows={"test": 200}))
+    page = open_page("model", run=run_id, box=box)
+    assert page.selectbox(key="model_region").value == "FM raises, deep lowers"
+
+
+# --- the runs beside it ----------------------------------------------------------------------
+
+
+def test_runs_that_differ_in_terms_alone_stand_beside(home, open_page):
+    deepfm = put_run(home, "DeepFM", RunSpec())
+    fm = put_run(home, "FM", RunSpec(model=ModelConfig(terms=TERM_SETS["FM"])))
+    put_run(home, "other size", RunSpec(model=ModelConfig(terms=TERM_SETS["DNN"], num_factors=4)))
+    put_run(home, "other seed", RunSpec(model=ModelConfig(terms=TERM_SETS["LR"])), seed=3)
+    found = model_trained.counterparts(deepfm, state.trained(deepfm))
+    assert found.trained == {"FM": fm}
+    assert found.missing == ("LR", "DNN") and found.group == ""
+    page = open_page("model", run=deepfm)
+    assert [b.label for b in page.button if b.label == "Compare all five"]
+    assert "LR and DNN" in words(page)
+
+
+def test_the_newest_run_is_taken_and_another_device_is_the_same(home):
+    deepfm = put_run(home, "DeepFM", RunSpec())
+    put_run(home, "old", RunSpec(model=ModelConfig(terms=TERM_SETS["DNN"])))
+    new = put_run(home, "new", RunSpec(model=ModelConfig(terms=TERM_SETS["DNN"])), device="cpu")
+    assert model_trained.counterparts(deepfm, state.trained(deepfm)).trained["DNN"] == new
+    st.cache_resource.clear()
+
+
+def test_a_run_of_other_rows_is_not_compared(home):
+    deepfm = put_run(home, "DeepFM", RunSpec())
+    same = put_run(home, "FM", RunSpec(model=ModelConfig(terms=TERM_SETS["FM"])))
+    fewer = RunSpec(model=ModelConfig(terms=TERM_SETS["DNN"]), rows={"test": 20})
+    other = put_run(home, "DNN", fewer)
+    scores = state.trained(deepfm).scores()
+    found = model_trained.judge_counterpart(other, scores, "test")
+    assert found is None
+    labels = state.trained(same).scores().labels
+    beside = model_trained.judge_counterpart(same, scores, "test")
+    assert (beside is not None) == bool(np.array_equal(labels, scores.labels))
+
+
+def test_a_model_of_one_branch_needs_none_beside(home):
+    run_id = put_run(home, "LR", RunSpec(model=ModelConfig(terms=TERM_SETS["LR"])))
+    found = model_trained.counterparts(run_id, state.trained(run_id))
+    assert not found.trained and not found.missing
+
+
+def test_compare_all_five_queues_them_with_the_runs_own_settings(home, open_page):
+    page = open_page("model")
+    next(b for b in page.button if b.label == "Compare all five").click().run()
+    assert [box.value for box in [*page.exception, *page.error]] == []
+    own = state.trained(state.DEMO)
+    with Store.open(home) as store:
+        rows = store.runs()
+    assert {tuple(row.model["terms"]) for row in rows} == set(TERM_SETS.values())
+    assert all(row.train == own.train.to_dict() for row in rows)
+    assert {row.fingerprint for row in rows} == {own.dataset_fingerprint}
+
+
+# --- what is kept ----------------------------------------------------------------------------
+
+
+def test_a_result_is_made_once_and_a_mistake_is_not_kept():
+    shelf, made = Shelf(), []
+
+    def make() -> str:
+        made.append(1)
+        if len(made) == 1:
+            raise ValueError("not yet")
+        return "it"
+
+    with pytest.raises(ValueError, match="not yet"):
+        shelf.get("name", make)
+    assert shelf.get("name", make) == shelf.get("name", make) == "it"
+    assert len(made) == 2
+
+
+def test_a_shelf_is_bounded_and_lets_go_of_what_was_not_asked_for_longest():
+    shelf = Shelf()
+    for number in range(200):
+        shelf.get(number, lambda number=number: number)
+        shelf.get(0, lambda: -1)
+    assert shelf.get(0, lambda: -1) == 0, "always asked for, so never let go"
+    assert shelf.get(1, lambda: -1) == -1, "let go, so made again"
