@@ -213,11 +213,12 @@ def _how_measured(found: Beyond) -> str:
     taking = sorted(found.taking_part.items(), key=lambda item: -item[1].value)[:3]
     names = ", ".join(name for name, _ in taking)
     rest = found.on_reference
+    error = f"{200 * rest.standard_error:.1f}"
     return (
         f"Fields that take part beyond pairs most: {names}. Measured on "
         f"{format_count(found.draws)} draws with every field drawn alone, so that variance "
         f"divides. On the {format_count(found.reference_rows)} reference rows themselves, whose "
-        f"fields belong together, {format_probability(rest.value)} (± {200 * rest.standard_error:.1f}) "
+        f"fields belong together, {format_probability(rest.value)} (± {error}) "
         "of the network is beyond pairs."
     )
 
