@@ -7,7 +7,7 @@ of what is drawn anew. It counts what comes.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -19,8 +19,6 @@ from websockets.typing import Origin
 
 PATIENCE: Final = 60.0
 """Seconds that an answer may take."""
-CHART: Final = "train_curves"
-"""The key of the chart whose changes are counted as updates."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Heard:
 
     at       seconds of the machine's clock
     size     bytes
-    update   whether it is the chart, changed
+    update   whether it ends a look at what is live, and that look brought anything new
     """
 
     at: float
@@ -43,7 +41,6 @@ class Client:
 
     ticks    whether it answers its timers, as a browser does
     heard    every message so far
-    runs     ends of runs of the script or of a fragment, in seconds of the machine's clock
     errors   what went wrong, in words
     """
 
@@ -52,12 +49,12 @@ class Client:
     query: str
     ticks: bool = True
     heard: list[Heard] = field(default_factory=list)
-    runs: list[float] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     _page_hash: str = ""
     _kept: dict[str, ForwardMsg] = field(default_factory=dict)
     _timers: dict[str, tuple[float, asyncio.Task[None] | None]] = field(default_factory=dict)
-    _chart: bytes = b""
+    _elements: dict[tuple[int, ...], int] = field(default_factory=dict)
+    _news: bool = False
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def load(self) -> float:
@@ -66,7 +63,7 @@ class Client:
 
     async def look(self) -> float:
         """Ask for the fragment that is drawn most often; seconds until it is there."""
-        return await self._answered(min(self._timers, key=lambda each: self._timers[each][0]))
+        return await self._answered(self._live())
 
     async def _answered(self, fragment: str) -> float:
         self._ended.clear()
@@ -84,15 +81,18 @@ class Client:
             self.heard.append(Heard(time.time(), len(data), update))
 
     def _take(self, message: ForwardMsg) -> bool:
-        """What the page does with a message; whether that changed the chart."""
+        """What the page does with a message; whether it ends a look that brought news."""
         kind = message.WhichOneof("type")
         if kind == "ref_hash":
             if message.ref_hash not in self._kept:
                 self.errors.append("a name for something that was never sent")
-            return False
+                return False
+            self._take_element(self._kept[message.ref_hash], message.metadata.delta_path)
         if message.metadata.cacheable:
             self._kept[message.hash] = message
-        if kind == "auto_rerun":
+        if kind == "delta":
+            self._take_element(message, message.metadata.delta_path)
+        elif kind == "auto_rerun":
             self._set_timer(message.auto_rerun.fragment_id, message.auto_rerun.interval)
         elif kind == "stop_auto_rerun":
             for fragment in message.stop_auto_rerun.fragment_ids:
@@ -103,27 +103,32 @@ class Client:
         elif kind == "navigation":
             self._page_hash = message.navigation.page_script_hash
         elif kind == "script_finished":
-            self._end_run(message)
-        elif kind == "delta":
-            return self._take_element(message)
+            return self._end_run(message)
         return False
 
-    def _end_run(self, message: ForwardMsg) -> None:
+    def _end_run(self, message: ForwardMsg) -> bool:
         if message.script_finished == ForwardMsg.FINISHED_WITH_COMPILE_ERROR:
             self.errors.append("a script that does not compile")
         # A run that asked for another one is followed by that.
-        if message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
-            self.runs.append(time.time())
-            self._ended.set()
+        if message.script_finished == ForwardMsg.FINISHED_EARLY_FOR_RERUN:
+            return False
+        self._ended.set()
+        news, self._news = self._news, False
+        return news
 
-    def _take_element(self, message: ForwardMsg) -> bool:
+    def _take_element(self, message: ForwardMsg, path: Sequence[int]) -> None:
+        """An element in its place; it is news where it is of what is live and not as before."""
         element = message.delta.new_element
         if element.WhichOneof("type") == "exception":
             self.errors.append(element.exception.message)
-        if element.WhichOneof("type") != "bidi_component" or CHART not in element.bidi_component.id:
-            return False
-        before, self._chart = self._chart, element.bidi_component.SerializeToString()
-        return self._chart != before
+        place, content = tuple(path), hash(message.delta.SerializeToString())
+        if message.delta.fragment_id == self._live() and self._elements.get(place) != content:
+            self._news = True
+        self._elements[place] = content
+
+    def _live(self) -> str:
+        """The fragment that is drawn most often."""
+        return min(self._timers, key=lambda each: self._timers[each][0], default="")
 
     def _set_timer(self, fragment: str, seconds: float) -> None:
         if fragment in self._timers and self._timers[fragment][0] == seconds:

@@ -54,7 +54,7 @@ class Span:
     processor: float
 
     def updates(self) -> list[float]:
-        """Of the chart, a second, client by client."""
+        """Looks that brought something new, a second, client by client."""
         return [sum(each.update for each in heard) / self.seconds for heard in self.heard]
 
     def bytes_a_second(self) -> list[float]:

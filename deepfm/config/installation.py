@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from deepfm.config.setting import Config, declare
@@ -74,9 +75,15 @@ class Settings(Config):
     @property
     def home_folder(self) -> Path:
         """The folder of all state, absolute; not made here."""
-        if self.home:
-            return Path(self.home).expanduser().resolve()
-        return Path(__file__).resolve().parents[2] / ".deepfm"
+        return _home_folder(self.home)
+
+
+@lru_cache(maxsize=64)
+def _home_folder(text: str) -> Path:
+    """Kept: a page asks at every look, and each folder on the way costs a system call."""
+    if text:
+        return Path(text).expanduser().resolve()
+    return Path(__file__).resolve().parents[2] / ".deepfm"
 
 
 def machine_memory() -> int:

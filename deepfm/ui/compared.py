@@ -93,7 +93,7 @@ def _stop_all(run_ids: Sequence[str]) -> None:
 
 def compare(rows: Sequence["RunRow"], *, key: str) -> None:
     """The curves of several runs in one chart, and their results in one table."""
-    read = [feed.history(row.id) for row in rows]
+    read = [feed.history(row.id, whole=row.ended) for row in rows]
     runs = [
         ComparedRun(
             row.name, tuple(row.model.get("terms", TERM_NAMES)), history, STATE_WORDS[row.state]

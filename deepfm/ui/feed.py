@@ -1,6 +1,7 @@
 """A run's events in the store to its history, read once for everybody who watches."""
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 PAGE: int = 2_000
 """Events read at once."""
+SHARED: float = 0.4
+"""Seconds that all who watch are shown the same state of a run: drawn once for all of them, and
+over before anybody of them looks again."""
 
 
 class Feed:
@@ -24,11 +28,18 @@ class Feed:
         self._builder = HistoryBuilder()
         self._cursor = 0
         self._history = History()
+        self._read = 0.0
 
-    def read(self, store: "Store") -> tuple[int, History]:
-        """The cursor of the newest event, and the history up to it."""
+    def read(self, store: "Store", *, whole: bool) -> tuple[int, History]:
+        """The cursor of the newest event, and the history up to it.
+
+        whole   with everything that is in the store now; else what was there a moment ago will do
+        """
         with self._guard:
-            before = self._cursor
+            now = time.monotonic()
+            if not whole and self._history.latest and now - self._read < SHARED:
+                return self._cursor, self._history
+            self._read, before = now, self._cursor
             while events := store.events(self._run_id, after=self._cursor, limit=PAGE):
                 for cursor, event in events:
                     self._builder.add(event)
@@ -38,9 +49,12 @@ class Feed:
             return self._cursor, self._history
 
 
-def history(run_id: str) -> tuple[int, History]:
-    """(cursor of the newest event, history) of a run in the store."""
-    return _feed(run_id, str(state.home())).read(state.store())
+def history(run_id: str, *, whole: bool = True) -> tuple[int, History]:
+    """(cursor of the newest event, history) of a run in the store.
+
+    whole   False where the run has more to say and one will look again: it may be a moment old
+    """
+    return _feed(run_id, str(state.home())).read(state.store(), whole=whole)
 
 
 @st.cache_resource(show_spinner=False, max_entries=200)

@@ -101,6 +101,7 @@ def _show_curves(watched: Watched) -> None:
         table=lambda: curves_table(history, detail, look.smoothing),
         slider=_slider(watched, leads=True),
         view=VIEW,
+        shared=True,
     )
 
 
@@ -211,6 +212,7 @@ def _show_shares(watched: Watched) -> None:
         table=lambda: shares_table(history),
         slider=_slider(watched, leads=False),
         view=VIEW,
+        shared=True,
     )
 
 
@@ -239,6 +241,7 @@ def _show_ranking(watched: Watched) -> None:
         table=lambda: ranking_table(history),
         slider=_slider(watched, leads=False),
         view=VIEW,
+        shared=True,
     )
 
 

@@ -82,6 +82,7 @@ def _pinned_card(
         height=128,
         alt=pinned_finding(title, pinned_bars(history.resting, place), truth),
         slider=slider,
+        shared=True,
     )
 
 

@@ -134,6 +134,7 @@ def plot(
     boxes: bool = False,
     modebar: bool = False,
     view: str = "",
+    shared: bool = False,
 ) -> PlotResult:
     """Show a figure, redrawn in place whenever it changes.
 
@@ -146,6 +147,7 @@ def plot(
     clicks    report clicked points; on_click is then called before the page runs again
     boxes     dragging draws a box instead of zooming, and reports it; the figure shows it then
     on_frame  called, before the page runs again, with the frame that a reporting slider was left at
+    shared    the figure is one for all who watch and is never changed: its JSON is made once
     view      the group of charts whose axes and smoothing one `look_controls` sets
     """
 
@@ -163,7 +165,7 @@ def plot(
     result = _PLOT(
         key=key,
         data={
-            "figure": _as_json(figure),
+            "figure": _shared_json(figure) if shared else _as_json(figure),
             "title": html.unescape(figure.layout.title.text or ""),
             "height": height,
             "caption": caption,
@@ -189,6 +191,14 @@ def _as_json(figure: go.Figure) -> str:
     if parts["layout"].get("template") == TEMPLATE:
         parts["layout"]["template"] = "deepfm"
     return str(to_json_plotly(parts))
+
+
+def _shared_json(figure: go.Figure) -> str:
+    """The same, made once for all who are shown this figure."""
+    text: str | None = getattr(figure, "_deepfm_json", None)
+    if text is None:
+        figure._deepfm_json = text = _as_json(figure)
+    return text
 
 
 def data_button(

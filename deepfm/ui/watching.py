@@ -66,7 +66,7 @@ def _others_first(row: "RunRow") -> bool:
 def _run(run_id: str, interval: float | None) -> None:
     # The row before its events: a run that has ended has all of them.
     row = state.store().run(run_id)
-    cursor, history = feed.history(run_id)
+    cursor, history = feed.history(run_id, whole=row.ended)
     wanted = _interval(row, history)
     if wanted != interval and (wanted is None or interval is None):
         st.rerun()

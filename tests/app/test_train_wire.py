@@ -1,6 +1,7 @@
 """What a page that watches a run sends to its reader's tab, by Streamlit's own protocol."""
 
 import json
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,7 @@ from deepfm.events import Notice
 from deepfm.locks import FileLock
 from deepfm.runs.store import Store
 from deepfm.runs.worker.service import worker_lock
+from deepfm.ui.feed import SHARED
 from deepfm.ui.watching import LIVE, SOON
 from tests.app import runs_in_store
 from tests.app.tab import Answer, Tab, open_tab
@@ -69,6 +71,7 @@ def say_more(server: Server, run_id: str, epochs: int) -> None:
     """The run's next epoch: one point, then its end."""
     with Store.open(server.home) as store:
         store.append(run_id, runs_in_store.events(epochs)[-2:])
+    time.sleep(SHARED)  # no page looks again any sooner
 
 
 def test_what_is_unchanged_is_not_sent_again(server: Server, run_id: str) -> None:
