@@ -14,7 +14,7 @@ from deepfm.ui.impression_shown import Shown
 from deepfm.ui.text import plain
 
 LONGEST_ON_BUTTON = 22
-LONGEST_NAME = 26
+LONGEST_NAME = 22
 
 
 def values_card(shown: Shown, change: Change | None, height: int) -> None:

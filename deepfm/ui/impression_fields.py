@@ -34,7 +34,7 @@ def fields_view(shown: Shown) -> None:
             _samples(shown, explanation)
     rows = field_rows(explanation)
     plot(
-        fields_figure(explanation, before, most=most),
+        fields_figure(explanation, before, most=most, other=shown.other_values),
         key="impression_fields",
         height=bar_height(min(len(rows), most + 1)),
         caption=_caption(explanation, before),

@@ -38,7 +38,7 @@ def layers_view(shown: Shown, numbers: Arithmetic) -> None:
         key=_PLOT,
         height=layers_height(numbers),
         caption=(
-            "one row a layer, one cell a unit; the darker, the further its number is from zero "
+            "one row a layer, one cell a unit; the stronger its colour, the further from zero "
             f"(each row by its own largest). {_activation_in_words(numbers)} Click a cell to see "
             "its sum below."
         ),

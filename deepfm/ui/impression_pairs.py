@@ -17,6 +17,9 @@ from deepfm.ui.text import plain
 CHOSEN: Final = "impression_pair"
 _BY_HAND: Final = "impression_pair_by_hand"
 _PLOT: Final = "impression_pairs"
+FEW: Final = 14
+WIDTHS: Final = (73, 27)
+"""Of the heat map and what stands beside it, where there are more than a few fields."""
 Pair = tuple[str, str]
 
 
@@ -33,7 +36,7 @@ def pairs_view(shown: Shown) -> None:
     fields = pair_order(explanation)
     chosen = _chosen(pairs)
     with st.container(key="stack_pairs"):
-        left, right = st.columns([8, 5], gap="large")
+        left, right = st.columns(WIDTHS if len(fields) > FEW else [8, 5], gap="medium")
     with left:
         plot(
             pairs_figure(explanation, chosen),
@@ -44,7 +47,7 @@ def pairs_view(shown: Shown) -> None:
             table=lambda: pairs_table(explanation),
             on_click=lambda: _choose_clicked(fields, list(explanation.values)),
         )
-    with right:
+    with right, st.container(key="impression_pair_about"):
         _choose_from_list(explanation, pairs)
         _about(shown, chosen)
 

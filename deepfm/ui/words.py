@@ -20,7 +20,7 @@ export default function ({ data, parentElement }) {
   parentElement.querySelector('.dfm-said').replaceChildren(
     ...data.spans.map(([text, emphasis]) => {
       const span = document.createElement(emphasis === 'strong' ? 'b' : 'span');
-      span.textContent = text;
+      span.textContent = text.replaceAll(' %', '\\u00a0%');
       if (emphasis) span.className = emphasis;
       return span;
     }),

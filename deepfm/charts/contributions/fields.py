@@ -69,11 +69,13 @@ def fields_figure(
     before: "Explanation | None" = None,
     *,
     most: int = MOST_FIELDS,
+    other: Mapping[str, str] | None = None,
 ) -> go.Figure:
     """Stacked bars by field: linear, pairwise and, where it was computed, deep with its whisker.
 
     before  the same impression before a change: its sums stand behind as hollow diamonds
     most    how many fields have a row of their own; the others share one
+    other   the values of the impression that it is compared with, where they differ
     """
     shown, rest = _shown_rows(field_rows(explanation), most)
     names = shortened_apart(list(explanation.values), LONGEST_NAME)
@@ -92,7 +94,10 @@ def fields_figure(
             orientation="h",
             name=term.capitalize(),
             marker=term_marker(term),
-            customdata=[[label(row.field), label(row.value), _give_or_take(row)] for row in shown],
+            customdata=[
+                [label(row.field), _value_words(row, other or {}), _give_or_take(row)]
+                for row in shown
+            ],
             error_x=_whiskers(shown) if term == "deep" else None,
             hovertemplate=(
                 "%{customdata[0]} = %{customdata[1]}<br>"
@@ -146,6 +151,14 @@ def _whiskers(rows: list[FieldRow]) -> dict[str, Any] | None:
     }
 
 
+def _value_words(row: FieldRow, other: Mapping[str, str]) -> str:
+    """ "phone (there: laptop)"."""
+    there = other.get(row.field)
+    return label(row.value) + (
+        f" (there: {label(there or '(empty)')})" if there is not None else ""
+    )
+
+
 def _give_or_take(row: FieldRow) -> str:
     return "" if row.error is None else f" ± {row.error:.4f}"
 
@@ -182,10 +195,11 @@ def _add_sums_before(
         name="Sum before your change",
         cliponaxis=False,
         marker={
-            "symbol": "diamond-open",
+            # Hollow, and to be seen on a bar too.
+            "symbol": "diamond",
             "size": 9,
-            "color": colour("muted"),
-            "line": {"width": 1.6},
+            "color": colour("ground"),
+            "line": {"color": colour("text"), "width": 1.6},
         },
         customdata=[label(rows[row.field].value) for row in shown],
         hovertemplate="before, with %{customdata}: %{x:+.4f}<extra></extra>",

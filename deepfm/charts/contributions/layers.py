@@ -29,7 +29,7 @@ def layer_names(numbers: "Arithmetic") -> list[str]:
 
 
 def layers_figure(numbers: "Arithmetic", chosen: tuple[int, int] | None = None) -> go.Figure:
-    """One strip a layer, one cell a unit: the stronger its number, the darker.
+    """One strip a layer, one cell a unit; the colour grows with the distance from zero.
 
     chosen  (layer from 1, unit from 0) that has a frame
     """

@@ -81,7 +81,10 @@ def pairs_figure(explanation: "Explanation", chosen: tuple[str, str] | None = No
         colorbar={
             "title": {"text": "logit", "font": {"size": 12, "color": colour("muted")}},
             "thickness": 8,
-            "len": min(1.0, 8 / max(len(fields), 8) + 0.3),
+            # In the corner that the triangle leaves empty.
+            "x": 0.97,
+            "xanchor": "right",
+            "len": 0.45,
             "y": 1.0,
             "yanchor": "top",
             "outlinewidth": 0,

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 SPACE: Final = 0.03
 """Between two heat maps, as a share of the width."""
 MOST_NAMED: Final = 26
-"""Up to so many values every one has its name on the axis; of more, every other one."""
+MOST_ACROSS: Final = 16
+"""Up to so many values, down and across, every one has its name; of more, some evenly."""
 
 
 def surface_values(
@@ -65,13 +66,13 @@ def surfaces_figure(surface: "Surface", values: Mapping[str, NDArray[np.float64]
                 f"xaxis{axis}": {
                     "domain": [start, start + width],
                     "anchor": f"y{axis}",
-                    **_ticks(columns),
+                    **_ticks(columns, MOST_ACROSS),
                     "tickangle": -60,
                     "title": {"text": label(other)},
                 },
                 f"yaxis{axis}": {
                     "anchor": f"x{axis}",
-                    **_ticks(rows),
+                    **_ticks(rows, MOST_NAMED),
                     "autorange": "reversed",
                     "showticklabels": number == 0,
                     "title": {"text": label(first) if number == 0 else ""},
@@ -149,13 +150,13 @@ def _names(values: Sequence[str]) -> list[str]:
     return [label(shortened(value or "(empty)", 18)) for value in values]
 
 
-def _ticks(names: list[str]) -> dict[str, object]:
-    step = 1 if len(names) <= MOST_NAMED else 2
+def _ticks(names: list[str], most: int) -> dict[str, object]:
+    step = -(-len(names) // most)
     places = list(range(0, len(names), step))
     return {
         "tickvals": places,
         "ticktext": [names[place] for place in places],
-        "tickfont": {"size": 11 if len(names) <= MOST_NAMED else 9},
+        "tickfont": {"size": 11 if step == 1 else 10},
         "showgrid": False,
         "zeroline": False,
     }

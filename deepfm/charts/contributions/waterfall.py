@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import plotly.graph_objects as go
 
-from deepfm.charts.contributions.terms import TRANSITION, term_values
+from deepfm.charts.contributions.terms import term_values
 from deepfm.charts.palette import (
     colour,
     format_logit,
@@ -27,6 +27,9 @@ BAR: Final = 0.56
 OUTLINE: Final = 0.2
 GAP: Final = 0.04
 """Heights of a term's bar, of the outline of what it was, and between the two, in rows."""
+
+TRANSITION: Final = {"duration": 160, "easing": "cubic-in-out"}
+"""How long bars take to their new places: a change of a value must be there at once."""
 
 PROBABILITY_TICKS: Final = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
 
