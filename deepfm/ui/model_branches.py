@@ -207,6 +207,7 @@ def show_shares(model: TrainedModel, scores: Scores) -> None:
                 "term's share. Green: they rise together; red: one takes back what the other gives."
             ),
             alt=covariance_in_words(found),
+            table=lambda: shares_table(found, terms),
         )
 
 
