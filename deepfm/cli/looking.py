@@ -1,6 +1,7 @@
 """Verbs that look at a trained run: its figures, scores of a file, reasons for a score."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -54,3 +55,25 @@ def beyond_verb(given: argparse.Namespace) -> dict[str, Any]:
         found = measure_beyond(model, on_event=line.show)
     save_beyond(model, found)
     return {"run": str(model.folder), **found.to_dict()}
+
+
+def export_onnx_verb(given: argparse.Namespace) -> dict[str, Any]:
+    """Write the model as ONNX, and check it where onnxruntime is installed."""
+    from deepfm.onnx_export import OUTPUTS, export_onnx
+    from deepfm.trained import open_run
+
+    model = open_run(Path(given.run))
+    done = export_onnx(model, Path(given.out), given.ids)
+    if not done.checked_rows:
+        print(
+            "deepfm: the file was not checked against the run: onnxruntime is not installed.",
+            file=sys.stderr,
+        )
+    return {
+        "files": [str(file) for file in done.files],
+        "bytes": sum(file.stat().st_size for file in done.files),
+        "inputs": {"ids": [given.ids, "N", len(model.fields)]},
+        "outputs": list(OUTPUTS),
+        "checked_rows": done.checked_rows,
+        "largest_difference": done.largest_difference,
+    }

@@ -6,7 +6,13 @@ from typing import Any
 
 from deepfm.cli.data import inspect_verb, prepare_verb
 from deepfm.cli.flags import add_prepare_flags, add_sweep_flags, add_train_flags
-from deepfm.cli.looking import beyond_verb, evaluate_verb, explain_verb, predict_verb
+from deepfm.cli.looking import (
+    beyond_verb,
+    evaluate_verb,
+    explain_verb,
+    export_onnx_verb,
+    predict_verb,
+)
 from deepfm.cli.runs import export_verb, import_verb, runs_verb, stop_verb, worker_verb
 from deepfm.cli.training import resume_verb, submit_verb, sweep_verb, train_verb
 from deepfm.errors import ConfigError
@@ -52,6 +58,12 @@ def make_parser() -> argparse.ArgumentParser:
     verb.add_argument("--data", metavar="FILE", help="count rows in this file instead")
     verb.add_argument("--permutations", type=int, default=200, help="draws for deep by field")
     add("beyond", beyond_verb).add_argument("run", metavar="RUN_DIR")
+    verb = add("export-onnx", export_onnx_verb)
+    verb.add_argument("run", metavar="RUN_DIR")
+    verb.add_argument("--out", required=True, metavar="FILE", help="the new file, a .onnx")
+    verb.add_argument(
+        "--ids", choices=("int32", "int64"), default="int64", help="type of the input"
+    )
     verb = add("submit", submit_verb)
     add_train_flags(verb)
     verb.add_argument("--name", help="the run's name")
