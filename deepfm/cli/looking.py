@@ -23,11 +23,19 @@ def evaluate_verb(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def predict_verb(given: argparse.Namespace) -> dict[str, Any]:
-    """Score every row of a file, labelled or not, into a CSV."""
-    from deepfm.evaluation import predict_file
+    """Score every row of a file, labelled or not, into CSV or Parquet."""
+    from deepfm.prediction import predict_file
     from deepfm.trained import open_run
 
-    return predict_file(open_run(Path(given.run)), Path(given.file), Path(given.out))
+    with ProgressLine() as line:
+        return predict_file(
+            open_run(Path(given.run)),
+            Path(given.file),
+            Path(given.out),
+            contributions=given.contributions,
+            permutations=given.permutations,
+            on_event=line.show,
+        )
 
 
 def explain_verb(given: argparse.Namespace) -> dict[str, Any]:

@@ -51,7 +51,16 @@ def make_parser() -> argparse.ArgumentParser:
     verb = add("predict", predict_verb)
     verb.add_argument("run", metavar="RUN_DIR")
     verb.add_argument("file", metavar="FILE")
-    verb.add_argument("--out", required=True, metavar="CSV")
+    verb.add_argument("--out", required=True, metavar="FILE", help="a .csv or .parquet")
+    verb.add_argument(
+        "--contributions",
+        choices=("none", "terms", "fields"),
+        default="none",
+        help="what moved each score, measured against the run's reference: by term, by field too",
+    )
+    verb.add_argument(
+        "--permutations", type=int, default=0, help="draws for deep by field, a row; 0: without"
+    )
     verb = add("explain", explain_verb)
     verb.add_argument("run", metavar="RUN_DIR")
     verb.add_argument("--row", type=int, required=True, help="row of the part, from 0")

@@ -64,7 +64,6 @@ from deepfm.evaluation.file_rows import (
 )
 from deepfm.evaluation.grouping import GroupedAuc, grouped_auc
 from deepfm.evaluation.judged import EMPTY, JudgedRows, Selection, judged_rows
-from deepfm.evaluation.prediction import predict_file
 from deepfm.evaluation.recalibration import METHODS, Method, Recalibration, fit_recalibration
 from deepfm.evaluation.run_figures import (
     Evaluation,
@@ -151,7 +150,6 @@ __all__ = [
     "platt",
     "precision_recall",
     "precision_recall_of",
-    "predict_file",
     "read_impression",
     "roc",
     "roc_of",

@@ -19,13 +19,13 @@ from deepfm.errors import Cancelled, ConfigError, DataError, RunError, SchemaErr
 from deepfm.evaluation import (
     evaluate,
     evaluate_scores,
-    predict_file,
     read_impression,
     scores_of_file,
     slices,
 )
 from deepfm.events import Event, Progress
 from deepfm.explanation import explain
+from deepfm.prediction import predict_file
 from deepfm.trained import Scores, TrainedModel, open_run
 from deepfm.training.loop import train
 from tests.unit.run_folders import ALL_MODELS, RunSpec, random_ids, write_run

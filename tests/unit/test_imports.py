@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "trained": BASE | {"data"},
     "evaluation": BASE | {"data", "trained"},
     "explanation": BASE | {"data", "trained", "evaluation"},
+    "prediction": READERS,
     "onnx_export": BASE | {"data", "trained"},
     "charts": READERS | {"sweeps"},
     "runs.store": BASE,
