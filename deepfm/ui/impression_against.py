@@ -16,6 +16,7 @@ from deepfm.explanation import (
     Population,
     TrainingSlice,
 )
+from deepfm.runs.store import JobRow
 from deepfm.trained import TrainedModel
 from deepfm.ui import state
 from deepfm.ui.choosing import Choice
@@ -45,6 +46,8 @@ OFFERED: Final = 200
 """Values of a field that are offered for a slice; any other may be typed."""
 MOST_CONDITIONS: Final = 3
 _JOB: Final = "impression_measuring"
+_JOB_KIND: Final = "training_means"
+_RECENT_JOBS: Final = 200
 _KIND: Final = "impression_against"
 
 
@@ -213,15 +216,13 @@ def most_alike(
 @mistakes_in_words()
 def _measuring(model: TrainedModel) -> None:
     """The job that measures all training rows: a button, then how far it is."""
-    jobs: dict[str, str] = st.session_state.setdefault(_JOB, {})
-    dataset = own_dataset(model)
-    run = str(model.folder)
-    job = state.store().job(jobs[run]) if run in jobs else None
+    what, dataset = "Measuring all training rows", own_dataset(model)
+    job = _newest_job(model)
     if job is not None and not job.ended:
-        wait_for_job(job.id, "Measuring all training rows", key=_JOB, on_end=lambda _: None)
+        wait_for_job(job.id, what, key=_JOB, on_end=lambda _: None)
         return
     if job is not None:
-        show_job_end(job, "Measuring all training rows")
+        show_job_end(job, what)
     rows = format_count(len(dataset.parts["train"]))
     st.caption(
         f"The averages over all {rows} training rows are not known for this run yet; until then "
@@ -235,8 +236,17 @@ def _measuring(model: TrainedModel) -> None:
     )
 
 
+def _newest_job(model: TrainedModel) -> JobRow | None:
+    """The last one that was asked for this run, by anybody."""
+    for job in state.store().jobs(limit=_RECENT_JOBS):
+        if job.kind == _JOB_KIND and job.payload.get("run") == str(model.folder):
+            return job
+    return None
+
+
 def _start_measuring(model: TrainedModel, dataset: Dataset) -> None:
-    payload = {"run": str(model.folder), "dataset": str(dataset.folder)}
-    st.session_state[_JOB][payload["run"]] = state.store().queue_job(
-        "training_means", payload, owner=person()
-    )
+    """Queue the job, unless somebody else has just done so."""
+    job = _newest_job(model)
+    if job is None or job.ended:
+        payload = {"run": str(model.folder), "dataset": str(dataset.folder)}
+        state.store().queue_job(_JOB_KIND, payload, owner=person())
