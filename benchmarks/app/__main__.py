@@ -108,10 +108,14 @@ def measure_pages(cache: Path, rounds: int) -> Found:
 
 
 def measure_clients(cache: Path, crowd: int, seconds: float) -> Found:
-    """Many who watch one run of the seed's shape."""
+    """Many who watch one run: of the seed's shape, flat out; then one that says nothing new."""
     dataset = seed_shape(cache)
-    with served() as server, browsing() as browser:
-        found = clients.measure(browser, server, dataset, crowd, seconds)
+    with browsing() as browser:
+        with served() as server:
+            moving, errors = clients.measure_moving(browser, server, dataset, crowd, seconds)
+        with served(worker=False) as server:
+            still, more = clients.measure_still(browser, server, open_demo(server.home), crowd)
+    found = clients.Watched(moving, still, (*errors, *more))
     return clients.figures(found), clients.as_json(found)
 
 

@@ -1,7 +1,7 @@
 """Twenty tabs and one real browser watch one run: do all keep their pace, and at what cost?
 
-The tabs speak Streamlit's own protocol (client.py). For a minute the run trains and something new
-comes all the time; then it waits behind another one, and nothing moves.
+The tabs speak Streamlit's own protocol (client.py). For a minute the run trains flat out and has
+something new to say all the time; then, at an app without a worker, one that says nothing new.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from benchmarks.app.processor import own_seconds
 from benchmarks.app.visit import PATIENCE, Visit, visiting, wait_until_warm
 from deepfm.data.dataset import Dataset
 from deepfm.runs.store import Store
+from tests.app import runs_in_store
 from tests.browser.server import Server
 
 CLIENTS: Final = 20
@@ -71,23 +72,25 @@ class Watched:
     errors: tuple[str, ...]
 
 
-def measure(
+def measure_moving(
     browser: Browser, server: Server, dataset: Dataset, clients: int, seconds: float
-) -> Watched:
-    """A run that trains, then one that waits behind it."""
+) -> tuple[Span, list[str]]:
+    """A run that trains flat out, watched by all."""
     wait_until_warm(server.home)
-    first = begin_training(server.home, dataset)
+    run = begin_training(server.home, dataset)
+    found = _watch(browser, server, run, clients, seconds)
     with Store.open(server.home) as store:
-        row = store.run(first)
-        settings = {**row.train, "seed": 1}
-        second = store.queue_run(
-            "Waits", dataset.folder, dataset.name, row.model, settings, fingerprint=row.fingerprint
-        )
-        moving, errors = _watch(browser, server, first, clients, seconds)
-        still, more = _watch(browser, server, second, clients, STILL_SECONDS)
-        for run in (second, first):
-            store.request_stop(run)
-    return Watched(moving, still, tuple(errors + more))
+        store.request_stop(run)
+    return found
+
+
+def measure_still(
+    browser: Browser, server: Server, dataset: Dataset, clients: int
+) -> tuple[Span, list[str]]:
+    """A run that trains but has nothing new to say: no worker serves this home."""
+    run = runs_in_store.queue(server.home, dataset, epochs=9)
+    runs_in_store.begin(server.home, run, epochs=4)
+    return _watch(browser, server, run, clients, STILL_SECONDS)
 
 
 def _watch(

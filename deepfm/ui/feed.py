@@ -4,10 +4,9 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-import streamlit as st
-
 from deepfm.charts.history import History, HistoryBuilder
 from deepfm.ui import state
+from deepfm.ui.shared import once
 
 if TYPE_CHECKING:
     from deepfm.runs.store import Store
@@ -54,9 +53,5 @@ def history(run_id: str, *, whole: bool = True) -> tuple[int, History]:
 
     whole   False where the run has more to say and one will look again: it may be a moment old
     """
-    return _feed(run_id, str(state.home())).read(state.store(), whole=whole)
-
-
-@st.cache_resource(show_spinner=False, max_entries=200)
-def _feed(run_id: str, home: str) -> Feed:
-    return Feed(run_id)
+    feed = once(("feed", run_id, state.home()), lambda: Feed(run_id))
+    return feed.read(state.store(), whole=whole)

@@ -38,6 +38,7 @@ from deepfm.ui import state
 from deepfm.ui.look import look_controls
 from deepfm.ui.pinned import Pinned, show_pinned
 from deepfm.ui.plot import Slider, plot, revision_of
+from deepfm.ui.shared import once
 
 if TYPE_CHECKING:
     from deepfm.runs.store import RunRow
@@ -93,7 +94,10 @@ def _show_curves(watched: Watched) -> None:
         look = look_controls(VIEW, key="train_look")
     history = watched.history
     plot(
-        _curves_figure(watched.key, metric, detail, history),
+        once(
+            ("curves", watched.key, metric, detail),
+            lambda: _curves_figure(watched, metric, detail),
+        ),
         key="train_curves",
         height=330,
         caption=curves_caption(history, metric),
@@ -132,16 +136,12 @@ def _choose_curves() -> tuple[Metric, Detail]:
     return metric or "auc", detail or "within epochs"
 
 
-@st.cache_resource(show_spinner=False, max_entries=64)
-def _curves_figure(
-    key: tuple[str, int, bool], metric: Metric, detail: Detail, _history: History
-) -> go.Figure:
-    """One figure for all who watch; not to be changed."""
-    rate = _history.finished.base_rate if _history.finished else None
+def _curves_figure(watched: Watched, metric: Metric, detail: Detail) -> go.Figure:
+    history = watched.history
+    rate = history.finished.base_rate if history.finished else None
     majority = None if rate is None else max(rate, 1 - rate)
-    figure = curves_figure(_history, ("loss", metric), detail, majority)
-    _, _, ended = key
-    return with_curtain(figure, replay_of(_history), panels=2) if ended else figure
+    figure = curves_figure(history, ("loss", metric), detail, majority)
+    return with_curtain(figure, watched.replay, panels=2) if watched.replay else figure
 
 
 def _slider(watched: Watched, *, leads: bool) -> Slider | None:
@@ -204,7 +204,7 @@ def _show_branches(watched: Watched) -> None:
 def _show_shares(watched: Watched) -> None:
     history, terms = watched.history, watched.terms
     plot(
-        _shares_figure(watched.key, terms, history),
+        once(("shares", watched.key), lambda: _shares_figure(watched)),
         key="train_shares",
         height=240,
         caption=SHARES_CAPTION,
@@ -216,24 +216,19 @@ def _show_shares(watched: Watched) -> None:
     )
 
 
-@st.cache_resource(show_spinner=False, max_entries=64)
-def _shares_figure(
-    key: tuple[str, int, bool], terms: tuple[str, ...], _history: History
-) -> go.Figure:
-    """One figure for all who watch; not to be changed."""
-    figure = shares_figure(_history, terms)
+def _shares_figure(watched: Watched) -> go.Figure:
+    figure = shares_figure(watched.history, watched.terms)
 
     def labels(moment: Point | Epoch | None) -> Labels:
-        return share_labels(shares_at(moment), terms, figure)
+        return share_labels(shares_at(moment), watched.terms, figure)
 
-    _, _, ended = key
-    return with_curtain(figure, replay_of(_history), labels=labels) if ended else figure
+    return with_curtain(figure, watched.replay, labels=labels) if watched.replay else figure
 
 
 def _show_ranking(watched: Watched) -> None:
     history = watched.history
     plot(
-        _ranking_figure(watched.key, history),
+        once(("ranking", watched.key), lambda: _ranking_figure(watched)),
         key="train_ranking",
         height=240,
         caption=RANKING_CAPTION,
@@ -245,13 +240,10 @@ def _show_ranking(watched: Watched) -> None:
     )
 
 
-@st.cache_resource(show_spinner=False, max_entries=64)
-def _ranking_figure(key: tuple[str, int, bool], _history: History) -> go.Figure:
-    """One figure for all who watch; not to be changed."""
-    figure = ranking_figure(_history)
+def _ranking_figure(watched: Watched) -> go.Figure:
+    figure = ranking_figure(watched.history)
 
     def labels(moment: Point | Epoch | None) -> Labels:
-        return rank_labels(_history, moment.epoch if moment else 0.0, figure)
+        return rank_labels(watched.history, moment.epoch if moment else 0.0, figure)
 
-    _, _, ended = key
-    return with_curtain(figure, replay_of(_history), labels=labels) if ended else figure
+    return with_curtain(figure, watched.replay, labels=labels) if watched.replay else figure

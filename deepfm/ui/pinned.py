@@ -21,6 +21,7 @@ from deepfm.charts.training.replay import replay_of, with_pinned_frames
 from deepfm.terms import TERM_NAMES
 from deepfm.ui import links, state
 from deepfm.ui.plot import Slider, data_button, plot
+from deepfm.ui.shared import once
 from deepfm.ui.text import plain
 
 MOST_VALUES: Final = 7
@@ -43,6 +44,11 @@ class Pinned:
     ended: bool = False
     explained: bool = False
 
+    @property
+    def key(self) -> tuple[str, int, bool]:
+        """What all that is drawn of them depends on."""
+        return self.run_id, self.cursor, self.ended
+
 
 def show_pinned(pinned: Pinned, history: History, slider: Slider | None = None) -> None:
     """A card for each impression that is watched: its name, its bars, the way to its page."""
@@ -54,7 +60,7 @@ def show_pinned(pinned: Pinned, history: History, slider: Slider | None = None) 
         "**Pinned impressions: what each term makes of them as it learns**"
         + (f" · at rest: epoch {kept.epoch:g}, kept" if kept else "")
     )
-    half_width = pinned_range(history, count)
+    half_width = once(("pinned range", *pinned.key), lambda: pinned_range(history, count))
     beside = 2 if count in (2, 4) else min(count, 3)
     with st.container(key="two_pinned"):
         for start in range(0, count, beside):
@@ -89,25 +95,16 @@ def _pinned_card(
 def _pinned_figure(
     pinned: Pinned, place: int, half_width: float, truth: float | None, history: History
 ) -> go.Figure:
-    key = (pinned.run_id, pinned.cursor, pinned.ended, pinned.terms)
-    return _cached_pinned_figure(key, place, half_width, truth, pinned, history)
-
-
-@st.cache_resource(show_spinner=False, max_entries=256)
-def _cached_pinned_figure(
-    key: tuple[object, ...],
-    place: int,
-    half_width: float,
-    truth: float | None,
-    _pinned: Pinned,
-    _history: History,
-) -> go.Figure:
     """One figure for all who watch; not to be changed."""
-    terms = _pinned.terms
-    figure = pinned_figure(pinned_bars(_history.resting, place), half_width, terms, truth)
-    if _pinned.ended:
-        with_pinned_frames(figure, replay_of(_history), place, terms, truth)
-    return figure
+
+    def make() -> go.Figure:
+        bars = pinned_bars(history.resting, place)
+        figure = pinned_figure(bars, half_width, pinned.terms, truth)
+        if pinned.ended:
+            with_pinned_frames(figure, replay_of(history), place, pinned.terms, truth)
+        return figure
+
+    return once(("pinned", *pinned.key, place), make)
 
 
 def pinned_words(

@@ -14,6 +14,7 @@ import streamlit as st
 from deepfm.charts.palette import format_auc, shortened
 from deepfm.config import Settings
 from deepfm.errors import DataError, DeepFMError, RunError
+from deepfm.ui.shared import once
 from deepfm.ui.text import show_error
 
 if TYPE_CHECKING:
@@ -43,11 +44,11 @@ def home() -> Path:
 
 def store() -> "Store":
     """The run store of this home, opened once for the server."""
-    return _store(home())
+    folder = home()
+    return once(("store", folder), lambda: _open_store(folder))
 
 
-@st.cache_resource(show_spinner=False)
-def _store(folder: Path) -> "Store":
+def _open_store(folder: Path) -> "Store":
     from deepfm.runs.store import Store
 
     return Store.open(folder)
