@@ -29,7 +29,7 @@ def test_a_value_is_typed_searched_and_chosen_by_keyboard(visitor: Visitor) -> N
     visitor.page.keyboard.press("Enter")
     visitor.wait_for(lambda: said.inner_text() != before, "the changed score")
     visitor.settle()
-    assert "change=ad%3Dcoffee" in visitor.page.url
+    visitor.wait_for(lambda: "change=ad%3Dcoffee" in visitor.page.url, "the address follows")
     assert "was insurance" in visitor.main_text()
 
 
@@ -44,7 +44,7 @@ def test_a_search_that_is_left_changes_nothing(visitor: Visitor) -> None:
     visitor.page.keyboard.press("Escape")
     assert box.input_value() == own
     assert not visitor.page.locator(".dfm-options").is_visible()
-    assert "change" not in visitor.page.url
+    visitor.wait_for(lambda: "change" not in visitor.page.url, "the address follows")
 
 
 def test_a_clicked_cell_tells_about_its_pair(visitor: Visitor) -> None:

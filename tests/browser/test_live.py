@@ -67,7 +67,7 @@ def test_loss_and_epochs_become_logarithmic_at_a_click_and_back(watcher: Visitor
     for chart in (curves, *others):
         watcher.wait_for(lambda c=chart: axes(c)["xaxis"]["type"] == "log", "logarithmic epochs")
     watcher.settle()
-    assert "log=loss" in watcher.page.url
+    watcher.wait_for(lambda: "log=loss" in watcher.page.url, "the address follows")
     check(watcher, "Log loss")
     check(watcher, "Log epochs")
     watcher.wait_for(lambda: axes(curves) == before, "the axes as they were")
@@ -106,7 +106,7 @@ def test_the_browser_smooths_as_the_formula_says(watcher: Visitor) -> None:
     assert drawn["y"] == pytest.approx(smoothed(drawn["x"], means, 0.2), abs=1e-6)
     assert drawn["lines"] > measured["lines"], "what was measured stays, faintly"
     watcher.settle()
-    assert "smooth=0.2" in watcher.page.url
+    watcher.wait_for(lambda: "smooth=0.2" in watcher.page.url, "the address follows")
     smooth(watcher, "Home")
     watcher.wait_for(lambda: curves.node.evaluate(TRAIN) == measured, "the curve as it was")
 
