@@ -70,25 +70,13 @@ def show_pinned(pinned: Pinned, history: History, slider: Slider | None = None) 
                     _pinned_card(pinned, history, place, half_width, slider)
     st.caption(f"How to read this: {PINNED_CAPTION}")
     if history.latest:
-        names = [
-            pinned_words(pinned.dataset_name, each, place)[0]
-            for place, each in enumerate(pinned.impressions)
-        ]
-        data_button(
-            lambda: _pinned_table(pinned, history),
-            key="pinned_data",
-            name="pinned impressions",
-            charts={f"train_pinned_{place}": name for place, name in enumerate(names)},
-        )
+        data_button(lambda: _pinned_table(pinned, history), key="pinned_data", name="pinned")
 
 
 def _pinned_card(
     pinned: Pinned, history: History, place: int, half_width: float, slider: Slider | None
 ) -> None:
-    title, truth = once(
-        ("pinned words", pinned.run_id, place),
-        lambda: pinned_words(pinned.dataset_name, pinned.impressions[place], place),
-    )
+    title, truth = pinned_words(pinned.dataset_name, pinned.impressions[place], place)
     if pinned.explained:
         links.link("impression", title, run=pinned.run_id, pinned=str(place))
     else:
@@ -101,7 +89,6 @@ def _pinned_card(
         alt=pinned_finding(title, pinned_bars(history.resting, place), truth),
         slider=slider,
         shared=True,
-        menu=False,
     )
 
 
