@@ -3,9 +3,14 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from deepfm.errors import ConfigError
 from deepfm.progress import ProgressLine
+
+if TYPE_CHECKING:
+    from deepfm.explanation import Explanation
+    from deepfm.trained import TrainedModel
 
 
 def evaluate_verb(given: argparse.Namespace) -> dict[str, Any]:
@@ -40,17 +45,37 @@ def predict_verb(given: argparse.Namespace) -> dict[str, Any]:
 
 def explain_verb(given: argparse.Namespace) -> dict[str, Any]:
     """Why one impression got its score."""
-    from deepfm.evaluation import read_impression
-    from deepfm.explanation import explain
     from deepfm.trained import open_run
 
-    model = open_run(Path(given.run))
+    return _explained(open_run(Path(given.run)), given).to_dict()
+
+
+def _explained(model: "TrainedModel", given: argparse.Namespace) -> "Explanation":
+    """Row --row of the run's own part, or of the file --data."""
+    from deepfm.evaluation import read_impression
+    from deepfm.explanation import explain
+
     if given.data:
         impression = read_impression(model, Path(given.data), given.row)
-        explanation = explain(model, impression, permutations=given.permutations)
+        return explain(model, impression, permutations=given.permutations)
+    return explain(model, row=given.row, permutations=given.permutations)
+
+
+def report_verb(given: argparse.Namespace) -> dict[str, Any]:
+    """One HTML file about a run, or about one impression, that needs nothing else."""
+    from deepfm.report import impression_report, run_report, write_report
+    from deepfm.trained import open_run
+
+    if given.data and given.row is None:
+        raise ConfigError("A file is given to find a row in; say which one: --row N.")
+    model = open_run(Path(given.run))
+    row = f"-row-{given.row}" if given.row is not None else ""
+    out = Path(given.out or f"{model.folder.resolve().name}{row}.html")
+    if given.row is None:
+        text = run_report(model)
     else:
-        explanation = explain(model, row=given.row, permutations=given.permutations)
-    return explanation.to_dict()
+        text = impression_report(model, _explained(model, given))
+    return {"report": str(out), "bytes": write_report(text, out), "row": given.row}
 
 
 def beyond_verb(given: argparse.Namespace) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from deepfm.cli.looking import (
     explain_verb,
     export_onnx_verb,
     predict_verb,
+    report_verb,
 )
 from deepfm.cli.runs import export_verb, import_verb, runs_verb, stop_verb, worker_verb
 from deepfm.cli.training import resume_verb, submit_verb, sweep_verb, train_verb
@@ -67,6 +68,12 @@ def make_parser() -> argparse.ArgumentParser:
     verb.add_argument("--data", metavar="FILE", help="count rows in this file instead")
     verb.add_argument("--permutations", type=int, default=200, help="draws for deep by field")
     add("beyond", beyond_verb).add_argument("run", metavar="RUN_DIR")
+    verb = add("report", report_verb)
+    verb.add_argument("run", metavar="RUN_DIR")
+    verb.add_argument("--row", type=int, help="of this impression, instead of the whole run")
+    verb.add_argument("--data", metavar="FILE", help="count rows in this file instead")
+    verb.add_argument("--permutations", type=int, default=200, help="draws for deep by field")
+    verb.add_argument("--out", metavar="FILE", help="the new file, a .html; else in this folder")
     verb = add("export-onnx", export_onnx_verb)
     verb.add_argument("run", metavar="RUN_DIR")
     verb.add_argument("--out", required=True, metavar="FILE", help="the new file, a .onnx")

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 BASE = {"config", "errors", "events", "formats", "intervals", "locks", "terms", "versions"}
 READERS = BASE | {"data", "trained", "evaluation", "explanation"}
-SHOWN = READERS | {"charts", "runs.store", "sweeps"}
+SHOWN = READERS | {"charts", "report", "runs.store", "sweeps"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "terms": {"errors"},
@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": BASE | {"data", "trained"},
     "explanation": BASE | {"data", "trained", "evaluation"},
     "prediction": READERS,
+    "report": READERS | {"charts"},
     "onnx_export": BASE | {"data", "trained"},
     "charts": READERS | {"sweeps"},
     "runs.store": BASE,
