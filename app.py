@@ -19,6 +19,7 @@ from deepfm.ui.person import KnowBrowser
 from deepfm.ui.plot_code import plot_routes
 from deepfm.ui.upload import upload_routes
 from deepfm.ui.values import values_routes
+from deepfm.ui.wakes import wake_once_for_many
 
 
 async def health(_: Request) -> JSONResponse:
@@ -30,6 +31,7 @@ async def health(_: Request) -> JSONResponse:
 async def lifespan(_: st.App) -> AsyncIterator[dict[str, object]]:
     """Starts the worker, so that it is warm before the first click; it outlives the server."""
     drop_late_reruns()
+    wake_once_for_many()
     with keep_worker(Settings.from_environment().home_folder):
         yield {}
 

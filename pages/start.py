@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
 from deepfm.charts.contributions import term_values, terms_figure
@@ -154,6 +155,7 @@ def show_score(explanation: Explanation, before: Explanation | None, truth: floa
             f"{format_probability(truth)}. "
             + ", ".join(f"{name} {format_logit(value)}" for name, value in terms.items())
         ),
+        table=lambda: pd.DataFrame(list(terms.items()), columns=["term", "logit"]),
     )
     with st.expander("What the three terms are"):
         for words in TERM_WORDS.values():

@@ -27,12 +27,14 @@ class Heard:
 
     at       seconds of the machine's clock
     size     bytes
-    update   whether it ends a look at what is live, and that look brought anything new
+    look     whether it ends a look at what is live
+    update   whether that look brought anything new
     """
 
     at: float
     size: int
-    update: bool
+    look: bool = False
+    update: bool = False
 
 
 @dataclass
@@ -78,7 +80,9 @@ class Client:
             assert isinstance(data, bytes)
             message = ForwardMsg.FromString(data)
             update = self._take(message)
-            self.heard.append(Heard(time.time(), len(data), update))
+            look = self._live() in message.metadata.run.fragment_ids
+            ended = message.WhichOneof("type") == "script_finished"
+            self.heard.append(Heard(time.time(), len(data), ended and look, update))
 
     def _take(self, message: ForwardMsg) -> bool:
         """What the page does with a message; whether it ends a look that brought news."""

@@ -21,6 +21,7 @@ from benchmarks.app.pages import begin_training
 from benchmarks.app.processor import own_seconds
 from benchmarks.app.visit import PATIENCE, Visit, visiting, wait_until_warm
 from deepfm.data.dataset import Dataset
+from deepfm.events import Epoch, Point
 from deepfm.runs.store import Store
 from tests.app import runs_in_store
 from tests.browser.server import Server
@@ -47,12 +48,18 @@ class Span:
     """What so many seconds brought: messages by client, drawings in the browser, the app's work.
 
     processor   seconds that the app's process has computed
+    said        half-seconds, a second, in which the run said anything: most updates there can be
     """
 
     seconds: float
     heard: tuple[tuple[Heard, ...], ...]
     drawn: int
     processor: float
+    said: float
+
+    def looks(self) -> list[float]:
+        """Answered, a second, client by client."""
+        return [sum(each.look for each in heard) / self.seconds for heard in self.heard]
 
     def updates(self) -> list[float]:
         """Looks that brought something new, a second, client by client."""
@@ -103,7 +110,7 @@ def _watch(
         visit.open(f"/train?run={run}")
         visit.page.wait_for_function("() => document.querySelector('.dfm-chart .main-svg')")
         visit.look(COUNT, CURVES)
-        span = _span(server, visit, clients, seconds)
+        span = _span(server, visit, clients, seconds, run)
         errors += [error for client in clients for error in client.errors]
     return span, errors
 
@@ -134,8 +141,11 @@ def crowd(url: str, query: str, count: int) -> Iterator[list[Client]]:
         thread.join()
 
 
-def _span(server: Server, visit: Visit, clients: Sequence[Client], seconds: float) -> Span:
+def _span(
+    server: Server, visit: Visit, clients: Sequence[Client], seconds: float, run: str
+) -> Span:
     visit.page.wait_for_timeout(1_000)
+    cursor = _newest(server, run)
     drawn, processor = _drawn(visit), own_seconds(server.process.pid)
     began = time.time()
     visit.page.wait_for_timeout(seconds * 1_000)
@@ -148,7 +158,20 @@ def _span(server: Server, visit: Visit, clients: Sequence[Client], seconds: floa
         ),
         _drawn(visit) - drawn,
         own_seconds(server.process.pid) - processor,
+        _said(server, run, cursor) / (ended - began),
     )
+
+
+def _newest(server: Server, run: str) -> int:
+    with Store.open(server.home) as store:
+        return max((cursor for cursor, _ in store.events(run)), default=0)
+
+
+def _said(server: Server, run: str, after: int) -> int:
+    """In how many half-seconds the run has reported anything since that event."""
+    with Store.open(server.home) as store:
+        events = [event for _, event in store.events(run, after=after)]
+    return len({int(each.seconds * UPDATES) for each in events if isinstance(each, Point | Epoch)})
 
 
 def _drawn(visit: Visit) -> int:
@@ -158,15 +181,21 @@ def _drawn(visit: Visit) -> int:
 def figures(watched: Watched) -> list[Figure]:
     """Pace, bytes, processor and errors."""
     moving, still = watched.moving, watched.still
-    slowest = min(moving.updates())
-    count = len(moving.heard)
+    count, edge = len(moving.heard), 1.5 / moving.seconds  # the minute's ends may cut one off
+    looks, updates = min(moving.looks()), min(moving.updates())
+    there_were = round(min(UPDATES, moving.said), 1)
     return [
         Figure(
-            f"{count} clients and a browser, {moving.seconds:.0f} s: updates a second, slowest",
-            f"{slowest:.2f}",
+            f"{count} clients and a browser, {moving.seconds:.0f} s: looks a second, slowest",
+            f"{looks:.2f}",
             f"≥ {UPDATES:g}",
-            # The minute's edge may cut one update off.
-            slowest >= UPDATES - 1.5 / moving.seconds,
+            looks >= UPDATES - edge,
+        ),
+        Figure(
+            "those that brought something new, slowest",
+            f"{updates:.2f}",
+            f"≥ {there_were:g}",
+            updates >= there_were - edge,
         ),
         Figure("drawn in the browser, a second", f"{moving.drawn / moving.seconds:.2f}"),
         Figure("errors", str(len(watched.errors)), "0", not watched.errors),
@@ -188,6 +217,8 @@ def as_json(watched: Watched) -> dict[str, Any]:
         **{
             name: {
                 "seconds": round(span.seconds, 2),
+                "said": round(span.said, 3),
+                "looks": [round(each, 3) for each in span.looks()],
                 "updates": [round(each, 3) for each in span.updates()],
                 "bytes_a_second": [round(each) for each in span.bytes_a_second()],
                 "drawn": span.drawn,

@@ -22,7 +22,7 @@ from tests.browser.server import Server
 
 ROUNDS: Final = 5
 WANTED: Final = 0.3
-EPOCHS: Final = 5_000
+EPOCHS: Final = 10_000
 
 WALK: Final = """
 (() => {

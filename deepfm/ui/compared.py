@@ -16,6 +16,7 @@ from deepfm.charts.training.comparison import (
     compared_runs_table,
     comparison_figure,
     comparison_finding,
+    comparison_table,
 )
 from deepfm.charts.training.curves import METRIC_NAMES
 from deepfm.terms import TERM_NAMES
@@ -118,6 +119,7 @@ def compare(rows: Sequence["RunRow"], *, key: str) -> None:
         caption=COMPARISON_CAPTION
         + (f" The first {MOST_RUNS} of {len(rows)} runs." if len(rows) > MOST_RUNS else ""),
         alt=comparison_finding(runs),
+        table=lambda: comparison_table(runs),
     )
     show_results(compared_runs_table(runs), key=f"{key}_table")
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 PAGE: int = 2_000
 """Events read at once."""
-SHARED: float = 0.4
+SHARED: float = 0.3
 """Seconds that all who watch are shown the same state of a run: drawn once for all of them, and
 over before anybody of them looks again."""
 

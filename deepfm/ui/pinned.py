@@ -70,7 +70,16 @@ def show_pinned(pinned: Pinned, history: History, slider: Slider | None = None) 
                     _pinned_card(pinned, history, place, half_width, slider)
     st.caption(f"How to read this: {PINNED_CAPTION}")
     if history.latest:
-        data_button(lambda: _pinned_table(pinned, history), key="pinned_data", name="pinned")
+        names = [
+            pinned_words(pinned.dataset_name, each, place)[0]
+            for place, each in enumerate(pinned.impressions)
+        ]
+        data_button(
+            lambda: _pinned_table(pinned, history),
+            key="pinned_data",
+            name="pinned impressions",
+            charts={f"train_pinned_{place}": name for place, name in enumerate(names)},
+        )
 
 
 def _pinned_card(
@@ -89,6 +98,7 @@ def _pinned_card(
         alt=pinned_finding(title, pinned_bars(history.resting, place), truth),
         slider=slider,
         shared=True,
+        menu=False,
     )
 
 

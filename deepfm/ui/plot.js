@@ -3,6 +3,7 @@
 const COLOURS = __COLOURS__;
 const TEMPLATE = __TEMPLATE__;
 __VIEW__
+__PICTURE__
 const NAMED = /var\(--dfm-([a-z0-9]+)(?:,\s*([0-9.]+))?\)/g;
 const AXIS = /^[xy]axis\d*$/;
 const CONFIG = {
@@ -401,6 +402,10 @@ function open(root) {
   window.addEventListener('deepfm-frame', state.follow);
   state.look = (event) => { if (event.detail.group === state.view) draw(state); };
   window.addEventListener('deepfm-view', state.look);
+  state.take = ({ detail }) => {
+    if (detail.chart === state.name) detail.picture = pictureOf(state, detail.format);
+  };
+  window.addEventListener('deepfm-picture', state.take);
   state.range.addEventListener('keydown', (event) => {
     if (event.key === ' ' && state.slider?.play) { event.preventDefault(); play(state); }
   });
@@ -423,6 +428,7 @@ function close(state) {
   state.sizes.disconnect();
   window.removeEventListener('deepfm-frame', state.follow);
   window.removeEventListener('deepfm-view', state.look);
+  window.removeEventListener('deepfm-picture', state.take);
   window.Plotly?.purge(state.chart);
 }
 
@@ -450,6 +456,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     state.clicks = data.clicks;
     state.boxes = Boolean(data.boxes);
     state.view = data.view;
+    state.name = data.name;
     state.config = {
       displayModeBar: data.modebar ? 'hover' : false,
       ...(state.boxes

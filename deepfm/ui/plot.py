@@ -1,12 +1,13 @@
 """A plotly figure to a chart on the page that is redrawn in place: no flash, zoom kept.
 
 Beside the figure stand what every chart owes its reader: a title, one line on how to read it,
-a text alternative that states the finding, and its data as a table and as CSV.
+a text alternative that states the finding, and one small menu with its data as a table and as CSV
+and with its picture as PNG and SVG.
 """
 
 import hashlib
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from plotly.io.json import to_json_plotly
 
 from deepfm.charts.palette import TEMPLATE
 from deepfm.ui.plot_code import loader, warmer
+from deepfm.ui.plot_save import file_stem, picture_buttons
 
 _HTML: Final = """
 <figure class="dfm-plot">
@@ -135,6 +137,7 @@ def plot(
     modebar: bool = False,
     view: str = "",
     shared: bool = False,
+    menu: bool = True,
 ) -> PlotResult:
     """Show a figure, redrawn in place whenever it changes.
 
@@ -149,6 +152,7 @@ def plot(
     on_frame  called, before the page runs again, with the frame that a reporting slider was left at
     shared    the figure is one for all who watch and is never changed: its JSON is made once
     view      the group of charts whose axes and smoothing one `look_controls` sets
+    menu      its own menu; without one, another place offers its data and picture
     """
 
     def left_at() -> None:
@@ -175,13 +179,15 @@ def plot(
             "boxes": boxes,
             "modebar": modebar,
             "view": view,
+            "name": key,
         },
         on_click_change=on_click or _nothing,
         on_frame_change=left_at,
         on_box_change=_nothing,
     )
-    if table is not None:
-        data_button(table, key=f"{key}_data", name=key)
+    if menu:
+        title = html.unescape(figure.layout.title.text or key)
+        data_button(table, key=f"{key}_data", name=title, charts={key: ""})
     return PlotResult(_click(result.click), result.frame, _box(result.box))
 
 
@@ -202,25 +208,43 @@ def _shared_json(figure: go.Figure) -> str:
 
 
 def data_button(
-    table: pd.DataFrame | Callable[[], pd.DataFrame], *, key: str, name: str, label: str = "Data"
+    table: pd.DataFrame | Callable[[], pd.DataFrame] | None,
+    *,
+    key: str,
+    name: str,
+    label: str = "",
+    charts: Mapping[str, str] | None = None,
 ) -> None:
-    """A quiet button that opens the data as a table, with a CSV to download; made when opened."""
+    """A quiet button that opens the data as a table, with files to download; made when opened.
+
+    name    what the files are called after, as a title would say it
+    charts  keys of the charts that show these data, each with what stands before its buttons
+    """
+    said = label or (
+        "Data" if not charts else "Data and picture" if table is not None else "Picture"
+    )
     with st.popover(
-        label, icon=":material/table_rows:", type="tertiary", key=key, on_change="rerun"
+        said, icon=":material/download:", type="tertiary", key=key, on_change="rerun"
     ) as popover:
         if not popover.open:
             return
-        data = table() if callable(table) else table
-        st.dataframe(data, hide_index=True, height=min(420, 38 + 35 * max(1, len(data))))
-        st.download_button(
-            "Download CSV",
-            data=lambda: csv_text(data).encode("utf-8"),
-            file_name=f"{name}.csv",
-            mime="text/csv",
-            key=f"{key}_csv",
-            icon=":material/download:",
-            on_click="ignore",
-        )
+        for chart, words in (charts or {}).items():
+            picture_buttons(chart, file_stem(f"{name} {words}"), words)
+        if table is not None:
+            _table_and_csv(table() if callable(table) else table, key, file_stem(name))
+
+
+def _table_and_csv(data: pd.DataFrame, key: str, stem: str) -> None:
+    st.download_button(
+        "Numbers (CSV)",
+        data=lambda: csv_text(data).encode("utf-8"),
+        file_name=f"{stem}.csv",
+        mime="text/csv",
+        key=f"{key}_csv",
+        icon=":material/download:",
+        on_click="ignore",
+    )
+    st.dataframe(data, hide_index=True, height=min(420, 38 + 35 * max(1, len(data))))
 
 
 def csv_text(table: pd.DataFrame) -> str:

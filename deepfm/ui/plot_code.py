@@ -66,9 +66,13 @@ export default function () {
 def script() -> str:
     """The module that draws a figure, with the colours of both themes."""
     colours = json.dumps({mode: dict(names) for mode, names in COLOURS.items()})
-    views = (_HERE / "plot_view.js").read_text(encoding="utf-8")
     text = (_HERE / "plot.js").read_text(encoding="utf-8")
-    parts = {"__COLOURS__": colours, "__TEMPLATE__": json.dumps(TEMPLATE), "__VIEW__": views}
+    parts = {
+        "__COLOURS__": colours,
+        "__TEMPLATE__": json.dumps(TEMPLATE),
+        "__VIEW__": (_HERE / "plot_view.js").read_text(encoding="utf-8"),
+        "__PICTURE__": (_HERE / "plot_picture.js").read_text(encoding="utf-8"),
+    }
     for name, part in parts.items():
         text = text.replace(name, part)
     return text

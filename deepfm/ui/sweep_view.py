@@ -349,6 +349,7 @@ def _parallel(results: Results) -> None:
         height=280,
         caption=PARALLEL_CAPTION,
         alt=results.verdict.words,
+        table=lambda: sweep_table(results),
     )
 
 

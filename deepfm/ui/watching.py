@@ -22,7 +22,7 @@ SOON: Final = 0.1
 """Seconds between looks from a run's turn until its first point is there."""
 LIVE: Final = 0.5
 """Seconds between looks at what is learning, or waits for others."""
-MOMENT: Final = 0.15
+MOMENT: Final = 0.3
 """Seconds that a drawing waits for the first point, which then need not wait for the next look."""
 BEGINNING: Final = 3.0
 """Seconds after it was asked for in which a run's first point is expected at any moment."""

@@ -41,11 +41,14 @@ def test_a_run_in_training_is_compared_over_all_pages():
 
 
 def test_the_slowest_client_decides():
-    heard = tuple(Heard(at, 500, True) for at in range(20))
-    fast, slow = Span(10.0, (heard, heard), 20, 3.0), Span(10.0, (heard, heard[:12]), 20, 3.0)
-    assert clients.figures(Watched(fast, fast, ()))[0].met
-    assert not clients.figures(Watched(slow, fast, ()))[0].met
-    assert clients.figures(Watched(fast, fast, ("oh",)))[2].met is False
+    heard = tuple(Heard(at, 500, True, True) for at in range(20))
+    fast = Span(10.0, (heard, heard), 20, 3.0, 2.0)
+    slow = Span(10.0, (heard, heard[:12]), 20, 3.0, 2.0)
+    quiet = Span(10.0, (heard, heard[:12]), 20, 3.0, 1.2)
+    assert all(row.met for row in clients.figures(Watched(fast, fast, ()))[:2])
+    assert not any(row.met for row in clients.figures(Watched(slow, fast, ()))[:2])
+    assert clients.figures(Watched(quiet, fast, ()))[1].met, "there was no more to tell"
+    assert clients.figures(Watched(fast, fast, ("oh",)))[3].met is False
 
 
 def test_a_large_store_is_compared_with_a_small_one():

@@ -66,6 +66,13 @@ def assert_trains(lab: Lab) -> None:
     assert_whole(lab.store, row)
 
 
+def assert_stops_whole(lab: Lab, run_id: str) -> None:
+    """A run that would train on is stopped, and ends well."""
+    assert lab.store.run(run_id).state == "training"
+    lab.store.request_stop(run_id)
+    assert_whole(lab.store, lab.ended(run_id), "stopped")
+
+
 def in_training(lab: Lab, run_id: str) -> int:
     """Wait until a run is in the middle of its training; the process that trains it."""
     until(lambda: lab.store.run(run_id).epoch > 0, f"run {run_id} to train")
@@ -81,9 +88,9 @@ def events_of(store: Store, run_id: str) -> list[Event]:
     return [event for _, event in found]
 
 
-def assert_whole(store: Store, row: RunRow) -> None:
+def assert_whole(store: Store, row: RunRow, state: str = "finished") -> None:
     """A run that ended well: what the store has is what its folder has, and that can be read."""
-    assert row.state == "finished", row.message
+    assert row.state == state, row.message
     found = events_of(store, row.id)
     assert isinstance(found[-1], Finished)
     written = (row.folder / "metrics.jsonl").read_text("utf-8").splitlines()
@@ -156,11 +163,10 @@ def test_a_training_that_asks_for_more_memory_than_there_is_fails_in_words(share
 
 
 def test_a_full_disk_while_the_store_is_written_loses_no_event(shared: Lab) -> None:
-    run_id = shared.queue("Cannot report", epochs=20)
+    run_id = shared.queue("Cannot report", **ENDLESS)
     with no_space(in_training(shared, run_id)):
         still(shared.store, run_id)
-        assert shared.store.run(run_id).state == "training"
-    assert_whole(shared.store, shared.ended(run_id))
+    assert_stops_whole(shared, run_id)
 
 
 def test_a_full_disk_while_a_checkpoint_is_written_is_told_and_training_goes_on(
@@ -232,7 +238,7 @@ def locked(store: Store) -> Iterator[None]:
 
 
 def test_a_store_locked_by_another_process_delays_and_loses_nothing(shared: Lab) -> None:
-    run_id = shared.queue("Trains under a lock", epochs=20)
+    run_id = shared.queue("Trains under a lock", **ENDLESS)
     waiting = shared.queue("Waits under a lock")
     in_training(shared, run_id)
     log = shared.home / "worker.log"
@@ -242,8 +248,7 @@ def test_a_store_locked_by_another_process_delays_and_loses_nothing(shared: Lab)
             lambda: log.read_text().count("is locked by another process") > before,
             "the lock to be told in the log",
         )
-        assert shared.store.run(run_id).state == "training"
-    assert_whole(shared.store, shared.ended(run_id))
+    assert_stops_whole(shared, run_id)
     assert_whole(shared.store, shared.ended(waiting))
 
 
@@ -272,17 +277,17 @@ def test_a_damaged_event_row_is_told_in_its_place(shared: Lab) -> None:
 
 
 def test_a_run_folder_deleted_by_hand_while_it_trains_is_made_anew(shared: Lab) -> None:
-    run_id = shared.queue("Its folder goes", epochs=30)
+    run_id = shared.queue("Its folder goes", **ENDLESS)
     in_training(shared, run_id)
     folder = shared.store.run_folder(run_id)
     until(folder.exists, "the first checkpoint")
     shutil.rmtree(folder, ignore_errors=True)
     shutil.rmtree(folder.parent, ignore_errors=True)
-    assert_whole(shared.store, shared.ended(run_id))
+    assert_stops_whole(shared, run_id)
 
 
 def test_a_checkpoint_that_is_a_pickle_is_refused_and_not_loaded(shared: Lab) -> None:
-    run_id = shared.queue("Its checkpoint is a trap", epochs=400)
+    run_id = shared.queue("Its checkpoint is a trap", **ENDLESS)
     in_training(shared, run_id)
     folder = shared.store.run_folder(run_id)
     until((folder / "checkpoint.json").exists, "a checkpoint")
