@@ -30,8 +30,9 @@ from deepfm.data.dataset import Dataset
 from deepfm.errors import LimitError
 from deepfm.events import Epoch, Event, Started
 from deepfm.model import DeepFM
+from deepfm.training.devices import choose_devices, device_name
 from deepfm.training.loop import train
-from deepfm.training.rows import Rows, choose_device, device_name
+from deepfm.training.rows import Rows
 from deepfm.training.step import PlainStep, Step, choose_step
 
 MODEL: Final = ModelConfig.from_dict(PRESETS["d2l"].model)
@@ -322,7 +323,7 @@ def main() -> None:
     if given.threads:
         torch.set_num_threads(given.threads)
     try:
-        device = choose_device(given.device)
+        device = choose_devices(given.device)[0]
     except LimitError as error:
         raise SystemExit(str(error)) from error
     results: dict[str, dict[str, float]] = {}

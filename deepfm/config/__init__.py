@@ -1,6 +1,7 @@
 """Settings: each declared once, with default, bounds and help, for form, JSON, address and flag."""
 
 from deepfm.config.configurations import (
+    ALL_GPUS,
     BYTES_A_PARAMETER,
     ModelConfig,
     PrepareConfig,
@@ -14,6 +15,7 @@ from deepfm.config.setting import Config, Setting
 from deepfm.config.told import settings_in_words, value_in_words
 
 __all__ = [
+    "ALL_GPUS",
     "BYTES_A_PARAMETER",
     "PRESETS",
     "TERM_SETS",

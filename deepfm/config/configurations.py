@@ -8,6 +8,9 @@ from deepfm.config.models import TERM_SETS, model_name
 from deepfm.config.setting import Config, declare
 from deepfm.errors import ConfigError
 
+ALL_GPUS: Final = "cuda:all"
+"""The device of a training that has every GPU of the machine to itself."""
+
 
 @dataclass(frozen=True)
 class PrepareConfig(Config):
@@ -138,9 +141,10 @@ class TrainConfig(Config):
     seed: int = declare(0, "Seed of initial weights, shuffling and dropout.", low=0, high=2**31 - 1)
     device: str = declare(
         "auto",
-        "Where to train: auto takes a GPU where there is one.",
+        "Where to train: auto takes one GPU where there is one; cuda:all divides every batch "
+        "among all GPUs of the machine, which pays only for large batches and wide networks.",
         kind="choice",
-        choices=("auto", "cpu", "cuda"),
+        choices=("auto", "cpu", "cuda", ALL_GPUS),
     )
     mlp_precision: str = declare(
         "float32",

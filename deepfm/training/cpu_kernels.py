@@ -181,14 +181,12 @@ def activate(
 def activate_backward(
     gradient: Floats, values: Floats, is_tanh: bool, scale: np.float32, bias_gradient: Floats
 ) -> None:
-    """d loss / d output to d loss / d input of `activate`, in place; sums it for the bias.
+    """d loss / d output to d loss / d input of `activate`, in place; adds it up for the bias.
 
     values          float32[rows, width]   the outputs of `activate`; 0 where dropped or inactive
-    bias_gradient   float32[width]
+    bias_gradient   float32[width], added to
     """
     width = values.shape[1]
-    for i in range(width):
-        bias_gradient[i] = _ZERO
     for row in range(len(values)):
         here, slope = values[row], gradient[row]
         if is_tanh:
@@ -222,8 +220,7 @@ def output_backward(
     weight_gradient: Floats,
     bias_gradient: Floats,
 ) -> None:
-    """d loss / d logit, float32[B], to the last layer's gradients and those of its inputs."""
-    weight_gradient[:] = _ZERO
+    """d loss / d logit, float32[B], to its inputs' slopes; adds to the last layer's gradients."""
     bias = _ZERO
     for row in range(len(inputs)):
         slope, here, below = slopes[row], inputs[row], input_slopes[row]
@@ -231,7 +228,7 @@ def output_backward(
         for i in range(len(weight)):
             weight_gradient[i] += slope * here[i]
             below[i] = slope * weight[i]
-    bias_gradient[0] = bias
+    bias_gradient[0] += bias
 
 
 @_compiled
@@ -249,7 +246,7 @@ def loss_and_slope(
 ) -> None:
     """Terms to logits, their BCE, and d loss / d logit of the mean over the batch.
 
-    sums   float64[3]   Σ loss, Σ slope · Σw (gradient of a), Σ slope (gradient of b)
+    sums   float64[3], added to: Σ loss, Σ slope · Σw (gradient of a), Σ slope (gradient of b)
     """
     loss = scale_gradient = bias_gradient = 0.0
     share = np.float32(1.0 / rows_in_batch)
@@ -263,7 +260,9 @@ def loss_and_slope(
         logit_gradient[row] = slope
         scale_gradient += slope * linear_sums[row]
         bias_gradient += slope
-    sums[0], sums[1], sums[2] = loss, scale_gradient, bias_gradient
+    sums[0] += loss
+    sums[1] += scale_gradient
+    sums[2] += bias_gradient
 
 
 class AdamConstants(NamedTuple):

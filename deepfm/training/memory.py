@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Final
 
 import torch
 
@@ -15,9 +16,17 @@ from deepfm.config import (
 from deepfm.data.dataset import Dataset
 from deepfm.errors import LimitError
 
+BYTES_OF_A_REPLICA: Final = 8
+"""Weight and gradient of each parameter, float32 both, on a device that does not move them."""
 
-def check_memory(dataset: Dataset, model: ModelConfig, device: torch.device) -> None:
-    """LimitError, before anything is allocated, where the model cannot fit."""
+
+def check_memory(
+    dataset: Dataset, model: ModelConfig, device: torch.device, *replicas: torch.device
+) -> None:
+    """LimitError, before anything is allocated, where the model cannot fit.
+
+    replicas   devices that hold a replica of the model beside the first
+    """
     count = parameter_count(dataset.vocabulary.num_features, len(dataset.fields), model)
     limit = Settings.from_environment().max_parameters
     if count > limit:
@@ -25,7 +34,13 @@ def check_memory(dataset: Dataset, model: ModelConfig, device: torch.device) -> 
             f"This model has {count:,} parameters; at most {limit:,} are allowed here "
             "(DEEPFM_MAX_PARAMETERS). Lower the factor size or the MLP dims, or raise min_count."
         )
-    needed, there = count * BYTES_A_PARAMETER, memory_bytes(device)
+    _refuse_beyond(count * BYTES_A_PARAMETER, device)
+    for replica in replicas:
+        _refuse_beyond(count * BYTES_OF_A_REPLICA, replica)
+
+
+def _refuse_beyond(needed: int, device: torch.device) -> None:
+    there = memory_bytes(device)
     if needed > there:
         raise LimitError(
             f"This model needs about {needed / 2**30:.1f} GiB to train; {there / 2**30:.1f} GiB "

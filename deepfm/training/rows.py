@@ -11,7 +11,6 @@ from torch import Tensor
 
 from deepfm.config import machine_memory
 from deepfm.data.dataset import Part
-from deepfm.errors import LimitError
 from deepfm.model import DeepFM
 from deepfm.terms import Terms
 from deepfm.training.order import Batch, FullOrder, gather, order_of
@@ -172,20 +171,3 @@ def _score_eagerly(
         block = torch.from_numpy(np.array(ids[rows])).to(device)
         scored[:, rows] = torch.stack(model.terms(block))
     return scored.numpy()
-
-
-def choose_device(wanted: str) -> torch.device:
-    """auto, cpu or cuda to a device that is there; LimitError if it is not."""
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise LimitError("This machine has no usable GPU. Set the device to auto or cpu.")
-    if wanted == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda")
-
-
-def device_name(device: torch.device) -> str:
-    """The device as a person knows it."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    threads = torch.get_num_threads()
-    return f"CPU, {threads} thread{'s' if threads > 1 else ''}"

@@ -36,6 +36,7 @@ from deepfm.training.checkpoint import (
     drop_checkpoint,
     figures_of,
 )
+from deepfm.training.devices import choose_devices, device_name, one_gpu_notice
 from deepfm.training.figures import best_possible_auc, final_figures
 from deepfm.training.folder import ScoredPart, write_run_folder
 from deepfm.training.memory import check_memory
@@ -46,7 +47,7 @@ from deepfm.training.report import (
     Stopwatch,
     encode_pinned,
 )
-from deepfm.training.rows import Rows, choose_device, device_name, score
+from deepfm.training.rows import Rows, score
 from deepfm.training.samples import REFERENCE_ROWS, draw_reference, validation_sample
 from deepfm.training.step import Step, choose_step, mixed_seed
 
@@ -69,14 +70,15 @@ class Session:
         self.should_stop = should_stop
         self.events: list[Event] = []
         self._on_event = on_event
-        self.device = choose_device(config.device)
-        check_memory(dataset, subject.model, self.device)
+        self.devices = choose_devices(config.device)
+        self.device = self.devices[0]
+        check_memory(dataset, subject.model, *self.devices)
         torch.manual_seed(mixed_seed(config.seed, 0))
         field_dims = dataset.vocabulary.field_dims
         sparse = config.optimizer == "lazy-adam"
         self.model = DeepFM(field_dims, subject.model, sparse=sparse).to(self.device)
         self.step: Step
-        self.step, self.step_name = choose_step(self.model, config)
+        self.step, self.step_name = choose_step(self.model, config, *self.devices[1:])
         self.rows = Rows(dataset.parts["train"], self.device)
         self.reference = draw_reference(dataset.parts["train"].ids)
         self.watch = Stopwatch(self.device)
@@ -129,8 +131,12 @@ class Session:
         self.report(started)
         if before and (notice := moved_notice(before[-1], started)):
             self.observer.tell(notice.kind, notice.text)
-        if notice := order_notice(self.rows.order):
-            self.observer.tell(notice.kind, notice.text)
+        for notice in (
+            order_notice(self.rows.order),
+            one_gpu_notice(self.config.device, self.devices),
+        ):
+            if notice:
+                self.observer.tell(notice.kind, notice.text)
         while not (self.epochs and self._is_last(self.epochs[-1].epoch, self.epochs[-1].best)):
             self.run_epoch(len(self.epochs) + 1)
         if self.best is not None:
@@ -155,7 +161,7 @@ class Session:
             steps_per_epoch=self.steps,
             epochs=config.epochs,
             parameters=count,
-            device=device_name(self.device),
+            device=device_name(*self.devices),
             step=self.step_name,
             best_possible_auc=best_possible_auc(self.dataset),
         )
@@ -309,7 +315,7 @@ class Session:
                 scored=list(scored.values()),
                 events=self.events,
                 result=result,
-                device=device_name(self.device),
+                device=device_name(*self.devices),
                 again=self.attempt > 1,
             )
         except OSError as error:

@@ -90,18 +90,23 @@ class PlainStep(Step):
 
     def __call__(self, ids: Tensor, labels: Tensor, epoch: int, index: int) -> StepResult:
         """One step; dropout is a pure function of (seed, epoch, index)."""
+        for optimizer in self._optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        result = self._differentiate(ids, labels, epoch, index)
+        for optimizer in self._optimizers:
+            optimizer.step()
+        self._steps += 1
+        return result
+
+    def _differentiate(self, ids: Tensor, labels: Tensor, epoch: int, index: int) -> StepResult:
+        """Leave the gradient of the objective in the model's parameters."""
         torch.manual_seed(mixed_seed(self._config.seed, epoch, index))
         logits = self._model(ids)
         loss = binary_cross_entropy_with_logits(logits, labels)
         objective = loss
         if self._config.embedding_l2:
             objective = loss + self._config.embedding_l2 * self._model.penalty(ids)
-        for optimizer in self._optimizers:
-            optimizer.zero_grad(set_to_none=True)
         objective.backward()
-        for optimizer in self._optimizers:
-            optimizer.step()
-        self._steps += 1
         return StepResult(logits.detach(), loss.detach() * len(labels))
 
     def state(self) -> StepState:
@@ -119,7 +124,7 @@ class PlainStep(Step):
             for name in state.mean:
                 if id(parameters[name]) in own:
                     optimizer.state[parameters[name]] = {
-                        "step": state.steps if sparse else torch.tensor(float(state.steps)),
+                        "step": state.steps if sparse else _count(state.steps, parameters[name]),
                         "exp_avg": _like(parameters[name], state.mean[name]),
                         "exp_avg_sq": _like(parameters[name], state.square[name]),
                     }
@@ -153,6 +158,11 @@ def _like(parameter: Tensor, moment: Tensor) -> Tensor:
     return torch.empty_like(parameter).copy_(moment).detach()
 
 
+def _count(steps: int, parameter: Tensor) -> Tensor:
+    """The steps as torch's fused Adam counts them: float32, where the parameter is."""
+    return torch.tensor(float(steps), device=parameter.device)
+
+
 def _optimizers(model: DeepFM, config: TrainConfig) -> list[torch.optim.Optimizer]:
     """Adam over every weight; with lazy-adam the tables have an Adam that skips untouched rows.
 
@@ -173,8 +183,15 @@ def _optimizers(model: DeepFM, config: TrainConfig) -> list[torch.optim.Optimize
     return [lazy, torch.optim.Adam(others, lr=rate, fused=True)]
 
 
-def choose_step(model: DeepFM, config: TrainConfig) -> tuple[Step, str]:
-    """The step for this model and configuration, and its name as the run shows it."""
+def choose_step(model: DeepFM, config: TrainConfig, *replicas: torch.device) -> tuple[Step, str]:
+    """The step for this model and configuration, and its name as the run shows it.
+
+    replicas   GPUs among which each batch is divided, beside the one that holds the model
+    """
+    if replicas:
+        from deepfm.training.cuda import parallel
+
+        return parallel.choose(model, config, replicas)
     if next(model.parameters()).device.type == "cuda":
         from deepfm.training import cuda
 

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 Outputs = tuple[Tensor, ...]
+OfBatch = Callable[[Tensor, Tensor], Outputs]
+"""ids int32[B, F] and labels float32[B], to whatever is computed from them."""
 
 WARM_UPS: Final = 3
 """Runs of a function before it is recorded: its kernels are loaded, its workspaces there."""
@@ -54,6 +56,28 @@ class CudaReplay:
         """Queue the graph on the current stream."""
         self.graph.replay()
         return self._outputs
+
+
+class BatchGraph:
+    """A function of batches of one size, recorded, with the tensors that it reads."""
+
+    def __init__(
+        self, body: OfBatch, warm_up: OfBatch, shape: tuple[int, int], recorder: Recorder
+    ) -> None:
+        """shape: rows and fields. CaptureFailed, or torch.OutOfMemoryError."""
+        ids = torch.zeros(shape, dtype=torch.int32, device=recorder.device)
+        labels = torch.zeros(shape[0], device=recorder.device)
+        with recorder.aside():
+            for _ in range(WARM_UPS):
+                warm_up(ids, labels)
+        self._replay = recorder.record(lambda: body(ids, labels))
+        self._ids, self._labels = ids, labels
+
+    def __call__(self, ids: Tensor, labels: Tensor) -> Outputs:
+        """The same tensors at every call, with new contents; the batch may be on any device."""
+        self._ids.copy_(ids, non_blocking=True)
+        self._labels.copy_(labels, non_blocking=True)
+        return self._replay()
 
 
 _failed: list[torch.cuda.CUDAGraph] = []

@@ -28,7 +28,7 @@ class Move(Protocol):
     def __call__(self, ids: Tensor, labels: Tensor) -> Outputs:
         """Move the weights by one batch."""
 
-    def warm_up(self, ids: Tensor, labels: Tensor) -> None:
+    def warm_up(self, ids: Tensor, labels: Tensor) -> Outputs:
         """Compute the gradients and forget them."""
 
     def state(self) -> StepState:
@@ -96,10 +96,11 @@ class DenseMove:
         self._adam.zero_grad(set_to_none=True)
         return outputs
 
-    def warm_up(self, ids: Tensor, labels: Tensor) -> None:
+    def warm_up(self, ids: Tensor, labels: Tensor) -> Outputs:
         """Compute the gradients and forget them."""
-        self._differentiate(ids, labels)
+        outputs = self._differentiate(ids, labels)
         self._adam.zero_grad(set_to_none=True)
+        return outputs
 
     def _differentiate(self, ids: Tensor, labels: Tensor) -> Outputs:
         objective, logits, loss = self._objective(ids, labels)
@@ -175,10 +176,11 @@ class LazyMove:
             self._move(name, touched, gradient)
         return outputs
 
-    def warm_up(self, ids: Tensor, labels: Tensor) -> None:
+    def warm_up(self, ids: Tensor, labels: Tensor) -> Outputs:
         """Compute the gradients and forget them."""
-        self._differentiate(touched_rows(ids), labels)
+        outputs, _ = self._differentiate(touched_rows(ids), labels)
         self._adam.zero_grad(set_to_none=True)
+        return outputs
 
     def _differentiate(self, touched: Touched, labels: Tensor) -> tuple[Outputs, dict[str, Tensor]]:
         """The outputs, and the gradient of each table by its touched rows, float32[N, K]."""

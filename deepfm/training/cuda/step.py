@@ -3,13 +3,12 @@
 import logging
 from typing import Final
 
-import torch
 from torch import Tensor
 
 from deepfm.config import TrainConfig
 from deepfm.model import DeepFM
-from deepfm.training.cuda.capture import WARM_UPS, CaptureFailed, CudaRecorder, Recorder
-from deepfm.training.cuda.moves import Move, choose_move, multiply_in_bfloat16
+from deepfm.training.cuda.capture import BatchGraph, CaptureFailed, CudaRecorder, Recorder
+from deepfm.training.cuda.moves import choose_move, multiply_in_bfloat16
 from deepfm.training.step import PlainStep, Step, StepResult, StepState, mixed_seed
 
 MOST_GRAPHS: Final = 2
@@ -34,7 +33,7 @@ class CudaStep(Step):
         self._seed = config.seed
         self._recorder = recorder
         self._move = choose_move(model, config)
-        self._graphs: dict[int, _Graph] = {}
+        self._graphs: dict[int, BatchGraph] = {}
         self._recording = True
 
     def __call__(self, ids: Tensor, labels: Tensor, epoch: int, index: int) -> StepResult:
@@ -42,7 +41,8 @@ class CudaStep(Step):
         graph = self._graph(ids)
         self._recorder.generator.manual_seed(mixed_seed(self._seed, epoch, index))
         if graph is not None:
-            return graph(ids, labels)
+            logits, loss = graph(ids, labels)
+            return StepResult(logits.clone(), loss.clone())
         with self._recorder.aside():
             logits, loss = self._move(ids, labels)
         return StepResult(logits, loss)
@@ -57,37 +57,21 @@ class CudaStep(Step):
 
     def rehearse(self, rows: int) -> None:
         """Record a batch of so many rows and forget it. CaptureFailed, torch.OutOfMemoryError."""
-        _Graph(self._move, rows, len(self._model.field_dims), self._recorder)
+        self._record(rows, len(self._model.field_dims))
 
-    def _graph(self, ids: Tensor) -> "_Graph | None":
+    def _record(self, rows: int, fields: int) -> BatchGraph:
+        return BatchGraph(self._move, self._move.warm_up, (rows, fields), self._recorder)
+
+    def _graph(self, ids: Tensor) -> BatchGraph | None:
         """The graph for a batch of this size, recorded at its first; None: step eagerly."""
         rows, fields = ids.shape
         if rows not in self._graphs and len(self._graphs) < MOST_GRAPHS and self._recording:
             try:
-                self._graphs[rows] = _Graph(self._move, rows, fields, self._recorder)
+                self._graphs[rows] = self._record(rows, fields)
             except CaptureFailed as error:
                 self._recording = False
                 _log.warning("Steps of %d rows were not captured, and run eagerly: %s", rows, error)
         return self._graphs.get(rows)
-
-
-class _Graph:
-    """One recorded step of a fixed number of rows, with the tensors that it reads."""
-
-    def __init__(self, move: Move, rows: int, fields: int, recorder: Recorder) -> None:
-        ids = torch.zeros((rows, fields), dtype=torch.int32, device=recorder.device)
-        labels = torch.zeros(rows, device=recorder.device)
-        with recorder.aside():
-            for _ in range(WARM_UPS):
-                move.warm_up(ids, labels)
-        self._replay = recorder.record(lambda: move(ids, labels))
-        self._ids, self._labels = ids, labels
-
-    def __call__(self, ids: Tensor, labels: Tensor) -> StepResult:
-        self._ids.copy_(ids, non_blocking=True)
-        self._labels.copy_(labels, non_blocking=True)
-        logits, loss = self._replay()
-        return StepResult(logits.clone(), loss.clone())
 
 
 def choose(model: DeepFM, config: TrainConfig) -> tuple[Step, str]:
