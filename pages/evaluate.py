@@ -7,6 +7,7 @@ from deepfm.trained import TrainedModel
 from deepfm.ui import evaluation_views as views
 from deepfm.ui import links, selecting, state
 from deepfm.ui.evaluated import evaluated
+from deepfm.ui.report_button import evaluation_report_button
 from deepfm.ui.text import show_error, show_notice
 from deepfm.ui.threshold import threshold_asked_for
 
@@ -35,7 +36,9 @@ def show(run_id: str, model: TrainedModel) -> None:
     views.tiles(found)
     views.show_curves(found, revision)
     views.show_tabs(run_id, model, found, revision)
-    links.link("impression", "Explain an impression", run=run_id)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        links.link("impression", "Explain an impression", run=run_id)
+        evaluation_report_button(run_id, model, part, selection)
 
 
 st.title("How good is it, and where is it wrong?", anchor=False)

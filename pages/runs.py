@@ -9,6 +9,7 @@ from deepfm.errors import DeepFMError, StoreError
 from deepfm.sweeps import KIND
 from deepfm.ui import links, run_actions, run_list, state
 from deepfm.ui.copy_link import copy_link
+from deepfm.ui.report_button import run_report_button
 from deepfm.ui.run_compare import compare_runs
 from deepfm.ui.run_lines import Line, table_lines
 from deepfm.ui.run_list import Wanted
@@ -169,6 +170,8 @@ def show_one(row: "RunRow") -> None:
         run_actions.tag([row])
         if row.ended:
             run_actions.export(row)
+            if state.is_trained(row) and row.result:
+                run_report_button(row)
             run_actions.delete([row])
         copy_link(key="runs_link")
 

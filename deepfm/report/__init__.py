@@ -9,11 +9,17 @@ Charts are drawn as SVG by drawing.py, so that a report is small: a plotting lib
 
 from pathlib import Path
 
-from deepfm.errors import DataError
+from deepfm.errors import DataError, DeepFMError
+from deepfm.report.document import document, paragraph
 from deepfm.report.impression import impression_report
 from deepfm.report.run import run_report
 
-__all__ = ["impression_report", "run_report", "write_report"]
+__all__ = ["impression_report", "refusal", "run_report", "write_report"]
+
+
+def refusal(error: DeepFMError) -> str:
+    """In the place of a report that was asked for and cannot be made: why, and the way out."""
+    return document("This report could not be made", paragraph(str(error), "lead"))
 
 
 def write_report(text: str, out: Path) -> int:

@@ -12,14 +12,22 @@ _DISAGREE = (
 )
 
 
-def impression_report(model: TrainedModel, explanation: Explanation, *, name: str = "") -> str:
+def impression_report(
+    model: TrainedModel,
+    explanation: Explanation,
+    *,
+    name: str = "",
+    before: Explanation | None = None,
+) -> str:
     """The HTML of one impression: the sentence, the waterfall, fields, pairs, against whom.
 
-    name  of the run, as a person gave it
+    name    of the run, as a person gave it
+    before  the impression whose values were changed to these, if it was one
     """
     return document(
         "Why did this impression get this score?",
         paragraph(_place(model, explanation, name), "quiet"),
+        paragraph(_changes(before, explanation)) if before else "",
         _sentence(describe(explanation, best_change(model, explanation.ids))),
         paragraph(_DISAGREE) if branches_disagree(explanation) else "",
         waterfall_chart(explanation),
@@ -43,6 +51,25 @@ def _place(model: TrainedModel, explanation: Explanation, name: str) -> str:
         parts.append(f"true probability {format_probability(explanation.truth)}")
     run = f"run “{name}”" if name else f"run folder {model.folder.name}"
     return " · ".join([*parts, f"{model.model.name} on {model.dataset_name}, {run}"])
+
+
+def _changes(before: Explanation, after: Explanation) -> str:
+    """ "Row 7 of the test part with changed values: device from laptop to phone. …"."""
+    which = (
+        f"Row {format_count(before.row)} of the {before.part} part"
+        if before.row is not None
+        else "A composed impression"
+    )
+    changed = ", ".join(
+        f"{name} from {old or '(empty)'} to {new or '(empty)'}"
+        for (name, old), new in zip(before.values.items(), after.values.values(), strict=True)
+        if old != new
+    )
+    return (
+        f"{which} with changed values: {changed}. Before, its score was "
+        f"{format_probability(before.probability)}; with them it is "
+        f"{format_probability(after.probability)}."
+    )
 
 
 def _sentence(spans: list[Span]) -> str:

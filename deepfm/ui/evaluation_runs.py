@@ -59,7 +59,7 @@ def show_other_runs(run_id: str, model: TrainedModel, part: str) -> None:
         max_selections=MOST,
         key=f"beside_{run_id}",
     )
-    own = own_name(run_id, model)
+    own = state.run_name(run_id)
     if not chosen:
         return
     curves = []
@@ -78,11 +78,6 @@ def show_other_runs(run_id: str, model: TrainedModel, part: str) -> None:
         )
     scored = [ScoredRun(names[one], state.run_folder(one)) for one in chosen]
     show_differences_of_auc(ScoredRun(own, model.folder), scored, part, key="other_runs")
-
-
-def own_name(run_id: str, model: TrainedModel) -> str:
-    """What this run is called."""
-    return state.DEMO_RUN_NAME if run_id == state.DEMO else state.store().run(run_id).name
 
 
 def other_runs(run_id: str, model: TrainedModel, part: str) -> list["RunRow"]:

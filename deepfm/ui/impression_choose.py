@@ -14,6 +14,7 @@ from deepfm.ui.impression_against import choose_population
 from deepfm.ui.impression_shown import Shown
 from deepfm.ui.impression_table import choose_from_table
 from deepfm.ui.pinned import pinned_words
+from deepfm.ui.report_button import impression_report_button
 from deepfm.ui.text import plain
 
 LIST_WIDTH = 270
@@ -49,6 +50,7 @@ def choose(shown: Shown) -> None:
         place = plain(choosing.place_in_words(choice))
         st.caption("  ·  ".join([place, *_marks(shown)]), width="content")
         choose_population(model, choice, shown.against, shown.explanation)
+        impression_report_button(shown)
 
 
 def _choose_list(shown: Shown) -> None:

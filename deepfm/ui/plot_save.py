@@ -35,13 +35,13 @@ def file_stem(title: str) -> str:
     "Which fields moved this impression" of row 7 of the demo run is
     "which-fields-moved-this-impression-run-demo-row-7".
     """
-    parts = [_plain(title)[:_LONGEST].rstrip("-") or "chart"]
+    parts = [plain_stem(title) or "chart"]
     for name in ("run", "row"):
-        if value := _plain(st.query_params.get(name, ""))[:_LONGEST]:
+        if value := plain_stem(st.query_params.get(name, "")):
             parts.append(f"{name}-{value}")
     return "-".join(parts)
 
 
-def _plain(text: str) -> str:
+def plain_stem(text: str, longest: int = _LONGEST) -> str:
     """Letters and digits of any script in small, all else one hyphen: fit for any file system."""
-    return re.sub(r"[\W_]+", "-", text.lower()).strip("-")
+    return re.sub(r"[\W_]+", "-", text.lower()).strip("-")[:longest].rstrip("-")

@@ -278,6 +278,11 @@ def is_trained(row: "RunRow") -> bool:
     return row.state in ("finished", "stopped") and (row.folder / "config.json").is_file()
 
 
+def run_name(run_id: str) -> str:
+    """What a run is called; StoreError where there is none."""
+    return DEMO_RUN_NAME if run_id == DEMO else store().run(run_id).name
+
+
 def run_folder(run_id: str) -> Path:
     """The folder of a run; StoreError or RunError says why there is none."""
     if run_id == DEMO:
