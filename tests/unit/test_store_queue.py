@@ -14,7 +14,7 @@ import pytest
 
 from deepfm.config import Settings
 from deepfm.errors import LimitError, StoreError
-from deepfm.runs.store import NewRun, Store, disk
+from deepfm.runs.store import NewRun, RunRow, Store, disk
 from deepfm.runs.store.people import shown_name
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,6 +31,10 @@ def wanted(name: str = "a run", *, seed: int = 0, owner: str = "", **model: Any)
         name, Path("/data/demo"), "demo", {"k": 10, **model}, {"seed": seed, "device": "auto"},
         owner=owner, fingerprint="f00",
     )  # fmt: skip
+
+
+def on_all_gpus(owner: str) -> NewRun:
+    return NewRun("all", Path("/data/demo"), "demo", {"k": 10}, {"device": "cuda:all"}, owner=owner)
 
 
 def queue(store: Store, owner: str, count: int = 1) -> list[str]:
@@ -134,6 +138,57 @@ def test_positions_foretell_the_order_of_claiming(store: Store, seed: int) -> No
         running.append(claim(store))
         assert running[-1] == positions[place]
     assert store.claim_run("w") is None
+
+
+def test_a_run_on_all_gpus_waits_for_the_trainings_before_it_and_none_overtakes_it(
+    store: Store,
+) -> None:
+    (first,) = queue(store, "ann")
+    everywhere = store.submit_run(on_all_gpus("ben")).run
+    (last,) = queue(store, "ann")
+    assert claim(store) == first
+    assert store.claim_run("w", all_free=False) is None
+    assert store.queue_position(everywhere) == 1
+    finish(store, first)
+    taken = store.claim_run("w", all_free=True)
+    assert taken is not None and taken.id == everywhere and taken.alone
+    finish(store, everywhere)
+    assert claim(store) == last and not store.run(last).alone
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_runs_on_all_gpus_make_nobody_wait_for_more_than_a_turn_of_each_other(
+    store: Store, seed: int
+) -> None:
+    """With three GPUs: who has a run waiting and none training, sees each other begin one at most.
+
+    A run on all GPUs trains alone.
+    """
+    chance = random.Random(seed)
+    for number in range(60):
+        owner = chance.choice("abcd")
+        run = on_all_gpus(owner) if chance.random() < 0.3 else wanted(owner=owner)
+        store.submit_run(NewRun(**{**vars(run), "name": str(number)}), anew=True)
+    running: list[RunRow] = []
+    overtaken: dict[str, list[str]] = {owner: [] for owner in "abcd"}
+    begun = 0
+    while begun < 60:
+        while len(running) < 3 and (taken := store.claim_run("w", all_free=not running)):
+            begun += 1
+            assert not running or not (taken.alone or any(run.alone for run in running))
+            running.append(taken)
+            queued = {run.owner for run in store.runs(states=("queued",))}
+            trained = {run.owner for run in running}
+            for owner, others in overtaken.items():
+                others.append(taken.owner)
+                if owner in trained or owner not in queued:
+                    others.clear()
+                assert len(set(others)) == len(others)
+            if taken.alone:
+                break
+        if len(running) == 1 or chance.random() < 0.8:
+            ended = running.pop(chance.randrange(len(running)))
+            finish(store, ended.id)
 
 
 def test_each_claim_is_fair_by_a_slower_writing_of_the_rule(store: Store) -> None:

@@ -1,4 +1,4 @@
-"""Several GPUs, one run on each: how they are counted, and which run gets which."""
+"""Several GPUs, one run on each or one on all: how they are counted, and which run gets which."""
 
 from pathlib import Path
 
@@ -65,3 +65,26 @@ def test_with_two_gpus_two_runs_train_at_once_each_on_its_own(tmp_path):
         for run in (runs[0], runs[2]):
             store.request_stop(run)
             assert run_ended(store, run).state == "stopped"
+
+
+def test_a_run_on_all_gpus_trains_alone_after_those_before_it_and_before_those_after(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    with working(home, gpus=2), Store.open(home) as store:
+        before = queue(store, endless=True)
+        eventually(lambda: trains(store, before), 30.0)
+        mark = tmp_path / "mark"
+        settings = {"device": "cuda:all"}
+        model = {"endless": True, "mark": str(mark)}
+        everywhere = store.queue_run("all", "/nowhere", "a dataset", model, settings)
+        after = [queue(store), queue(store)]
+        store.request_stop(before)
+        eventually(lambda: trains(store, everywhere), 30.0)
+        assert mark.read_text() == "0"
+        assert {store.run(run).state for run in after} == {"queued"}
+        store.request_stop(everywhere)
+        ended = [run_ended(store, run) for run in (before, everywhere, *after)]
+    assert [run.state for run in ended] == ["stopped", "stopped", "finished", "finished"]
+    ends = [run.finished or 0.0 for run in ended]
+    begins = [run.started or 0.0 for run in ended]
+    assert ends[0] <= begins[1] and ends[1] <= min(begins[2:])

@@ -17,7 +17,14 @@ from deepfm.runs.store import people, turns
 from deepfm.runs.store.database import Database
 from deepfm.runs.store.disk import refuse_when_full
 from deepfm.runs.store.reading import SELECT, group_row, run_row, to_run
-from deepfm.runs.store.rows import NewRun, RunRow, Submitted, SubmittedGroup, new_id
+from deepfm.runs.store.rows import (
+    NewRun,
+    RunRow,
+    Submitted,
+    SubmittedGroup,
+    new_id,
+    trains_alone,
+)
 
 _JOINED: Final = (
     "state IN ('queued', 'training', 'finished') AND wanted = 'train' AND imported = ''"
@@ -157,14 +164,19 @@ class RunQueue:
             ).fetchone()
         return int(count)
 
-    def claim_run(self, worker: str, versions: Mapping[str, Any] | None = None) -> RunRow | None:
-        """Take the run whose turn it is, queued → training; None if none waits.
+    def claim_run(
+        self, worker: str, versions: Mapping[str, Any] | None = None, *, all_free: bool = True
+    ) -> RunRow | None:
+        """Take the run whose turn it is, queued → training; None if none waits or it cannot begin.
 
         versions   of what trains it; its device is added as soon as the run reports it
+        all_free   whether nothing trains. A run on all GPUs begins only then, and while it is the
+                   next one no other goes before it: so it waits for the trainings in progress,
+                   and nobody waits for more than its turn.
         """
         with self._database.writing() as connection:
             number = turns.next_number(turns.waiting(connection))
-            if number is None:
+            if number is None or (_alone(connection, number) and not all_free):
                 return None
             now = time.time()
             connection.execute(
@@ -227,6 +239,11 @@ class RunQueue:
                 f"{own} of your runs wait already, and this server lets {most} of one person wait "
                 "(DEEPFM_MAX_QUEUED_PER_PERSON). Wait until some are trained, or stop one of them."
             )
+
+
+def _alone(connection: sqlite3.Connection, number: int) -> bool:
+    (train,) = connection.execute("SELECT train FROM runs WHERE number = ?", (number,)).fetchone()
+    return trains_alone(json.loads(train))
 
 
 def free_name(connection: sqlite3.Connection, table: str, name: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from deepfm.config import ALL_GPUS
 from deepfm.errors import StoreError
 from deepfm.events import Progress
 
@@ -105,6 +106,16 @@ class RunRow:
     def ended(self) -> bool:
         """Whether nothing more will happen to it."""
         return self.state in RUN_ENDS
+
+    @property
+    def alone(self) -> bool:
+        """Whether it trains on all GPUs, and so while no other does."""
+        return trains_alone(self.train)
+
+
+def trains_alone(train: Mapping[str, Any]) -> bool:
+    """Whether a run of these training settings has every GPU of the machine to itself."""
+    return bool(train.get("device") == ALL_GPUS)
 
 
 @dataclass(frozen=True)

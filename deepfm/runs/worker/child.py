@@ -50,11 +50,15 @@ class ChildSpec:
 
 @dataclass(frozen=True)
 class Assignment:
-    """The worker to its child: this piece of work, under this worker's name and this lock."""
+    """The worker to its child: this piece of work, under this worker's name and this lock.
+
+    alone   nothing else is done in the lane meanwhile, in no slot
+    """
 
     id: str
     worker: str
     slot: str
+    alone: bool = False
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,9 @@ class Lane:
         yield from self.busy.values()
 
     def free_slots(self) -> list[str]:
-        """Slots in which nothing is being done."""
+        """Slots in which work can begin: none while some is to be done alone."""
+        if any(child.assignment and child.assignment.alone for child in self.busy.values()):
+            return []
         return [slot for slot in self.slots if slot not in self.busy]
 
     def warm(self) -> bool:

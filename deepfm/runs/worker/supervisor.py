@@ -73,7 +73,8 @@ def run_worker(
 
     exit_when_idle   minutes with nothing to do and no app open; 0 stays for ever
     table            the functions that do the work
-    gpus             how many there are: each trains one run at a time; None counts them
+    gpus             how many there are: each trains one run at a time, or all of them one
+                     together (the device cuda:all); None counts them
     Raises StoreError where another worker serves this home, or the store cannot be used.
     """
     home = Path(home).expanduser().resolve()
@@ -184,10 +185,10 @@ class _Supervisor:
 
     def _claim(self) -> None:
         while self._training.warm() and (free := self._training.free_slots()):
-            run = self._store.claim_run(self._name, versions())
+            run = self._store.claim_run(self._name, versions(), all_free=not self._training.busy)
             if run is None:
                 break
-            self._employ(self._training, run.id, free[0])
+            self._employ(self._training, run.id, free[0], alone=run.alone)
         while self._short.warm() and (free := self._short.free_slots()):
             kinds = self._table.quick if free == [QUICK_SLOT] else None
             job = self._store.claim_job(self._name, kinds)
@@ -196,8 +197,8 @@ class _Supervisor:
             quick = job.kind in self._table.quick and QUICK_SLOT in free
             self._employ(self._short, job.id, QUICK_SLOT if quick else free[0])
 
-    def _employ(self, lane: Lane, work_id: str, slot: str) -> None:
-        lane.employ(slot, Assignment(work_id, self._name, slot))
+    def _employ(self, lane: Lane, work_id: str, slot: str, *, alone: bool = False) -> None:
+        lane.employ(slot, Assignment(work_id, self._name, slot, alone))
 
     def _heed_cancelling(self) -> None:
         """A cancelled job gets a few seconds to stop by itself, for it may not be listening."""
