@@ -15,12 +15,13 @@ from deepfm.charts.palette import (
     format_probability,
 )
 from deepfm.data.synthetic import PINNED, demo_values, true_probability
-from deepfm.explanation import Explanation, explain
+from deepfm.explanation import Explanation, describe, explain
 from deepfm.trained import TrainedModel
 from deepfm.ui import links, state, training
 from deepfm.ui.plot import plot
 from deepfm.ui.sentence import Suggestion, chosen_values, sentence
 from deepfm.ui.text import mistakes_in_words, plain
+from deepfm.ui.words import say
 
 if TYPE_CHECKING:
     from deepfm.runs.store import RunRow
@@ -140,6 +141,7 @@ def train_button() -> None:
 def show_score(explanation: Explanation, before: Explanation | None, truth: float) -> None:
     """The two numbers, then the three bars."""
     figures_row(explanation, before, truth)
+    say(describe(explanation), key="start_words")
     terms = term_values(explanation)
     plot(
         terms_figure(terms, term_values(before) if before else None),
@@ -157,10 +159,9 @@ def show_score(explanation: Explanation, before: Explanation | None, truth: floa
         ),
         table=lambda: pd.DataFrame(list(terms.items()), columns=["term", "logit"]),
     )
-    with st.expander("What the three terms are"):
-        for words in TERM_WORDS.values():
-            name, rest = words.split(":", 1)
-            st.markdown(f"**{name}:**{rest}")
+    st.caption(
+        "  \n".join("**{}:**{}".format(*words.split(":", 1)) for words in TERM_WORDS.values())
+    )
 
 
 def figures_row(explanation: Explanation, before: Explanation | None, truth: float) -> None:
@@ -223,17 +224,23 @@ def last_runs() -> None:
     if not rows:
         return
     st.subheader("Last runs", anchor=False)
-    for row in rows:
-        with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-            trained = state.is_trained(row)
-            links.link(
-                "evaluate" if trained else "train",
-                row.name,
-                icon=":material/speed:" if trained else ":material/show_chart:",
-                run=row.id,
-            )
-            st.caption(plain(describe_run(row)), width="content")
-    links.link("runs", "All runs")
+    with st.container(key="last_runs"):
+        for row in rows:
+            run_line(row)
+        links.link("runs", "All runs")
+
+
+def run_line(row: "RunRow") -> None:
+    """A link to a run, and in few words how it went."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        trained = state.is_trained(row)
+        links.link(
+            "evaluate" if trained else "train",
+            row.name,
+            icon=":material/speed:" if trained else ":material/show_chart:",
+            run=row.id,
+        )
+        st.caption(plain(describe_run(row)), width="content")
 
 
 def describe_run(row: "RunRow") -> str:

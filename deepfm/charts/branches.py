@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import plotly.graph_objects as go
@@ -68,23 +68,41 @@ def alone_figure(rows: Sequence[BranchRow], base_loss: float) -> go.Figure:
         if any(row.trained for row in rows):
             _add_marks(figure, rows, which, axis, trained=True)
     names = [BRANCH_NAMES[row.branch] for row in rows]
+    rows_axis = {
+        "tickvals": list(range(len(rows))),
+        "ticktext": names,
+        "range": [len(rows) - 0.45, -0.6],
+        "showgrid": False,
+        "zeroline": False,
+        "tickfont": {"size": 13, "color": colour("text")},
+    }
     figure.update_layout(
         xaxis={"title": {"text": "AUC (higher is better)"}, "domain": [0, 0.48]},
-        xaxis2={"title": {"text": "log loss (lower is better)"}, "domain": [0.54, 1]},
-        yaxis={
-            "tickvals": list(range(len(rows))),
-            "ticktext": names,
-            "range": [len(rows) - 0.45, -0.6],
-            "showgrid": False,
-            "zeroline": False,
-            "tickfont": {"size": 13, "color": colour("text")},
+        xaxis2={
+            "title": {"text": "log loss (lower is better)"},
+            "domain": [0.54, 1],
+            "anchor": "y2",
         },
+        yaxis=rows_axis,
+        yaxis2={**rows_axis, "anchor": "x2", "showticklabels": False},
+        meta={"narrow": _one_below_the_other(len(rows))},
         showlegend=any(row.trained for row in rows),
         legend={"itemclick": False, "itemdoubleclick": False},
     )
     _mark_line(figure, "x", 0.5, "a coin")
     _mark_line(figure, "x2", base_loss, "guessing the base rate")
     return figure
+
+
+def _one_below_the_other(rows: int) -> dict[str, Any]:
+    """The layout where both halves do not fit side by side."""
+    return {
+        "height": 170 + 90 * rows,
+        "xaxis": {"domain": [0, 1]},
+        "xaxis2": {"domain": [0, 1]},
+        "yaxis": {"domain": [0.58, 1]},
+        "yaxis2": {"domain": [0, 0.42], "showticklabels": True},
+    }
 
 
 def _add_marks(
@@ -103,6 +121,7 @@ def _add_marks(
         x=[value for _, _, value, _, _ in shown],
         y=[place + (_APART if trained else -_APART) * both for place, *_ in shown],
         xaxis=axis,
+        yaxis=axis.replace("x", "y"),
         mode="markers+text",
         name="trained without the others" if trained else "within this model, others silenced",
         legendgroup=str(trained),
@@ -157,7 +176,7 @@ def _mark_line(figure: go.Figure, axis: str, x: float, words: str) -> None:
     figure.add_shape(
         type="line",
         xref=axis,
-        yref="y domain",
+        yref=f"{axis.replace('x', 'y')} domain",
         x0=x,
         x1=x,
         y0=0,
@@ -167,7 +186,7 @@ def _mark_line(figure: go.Figure, axis: str, x: float, words: str) -> None:
     )
     figure.add_annotation(
         xref=axis,
-        yref="y domain",
+        yref=f"{axis.replace('x', 'y')} domain",
         x=x,
         y=0,
         xanchor="center",

@@ -33,10 +33,11 @@ from deepfm.ui.queueing import queue_all_five
 from deepfm.ui.text import plain, show_error, show_notice
 
 ALONE: Final = (
-    "a dot is one branch with the others held at their mean, a diamond a model that never had "
-    "them; whiskers are 95 % intervals (AUC: DeLong, log loss: ± 1.96 standard errors). A branch "
-    "silenced is not a model trained without it: trained together, they share the work."
+    "a dot is one branch with the others held at their mean{diamonds}; whiskers are 95 % "
+    "intervals (AUC: DeLong, log loss: ± 1.96 standard errors). A branch silenced is not a model "
+    "trained without it: trained together, they share the work."
 )
+DIAMONDS: Final = ", a diamond a model that never had them"
 
 
 def branch_rows(run_id: str, model: TrainedModel, scores: Scores) -> list[BranchRow]:
@@ -89,11 +90,13 @@ def show_branches(run_id: str, model: TrainedModel, scores: Scores) -> None:
         show_notice(f"All rows of the {scores.part} part have one label, so nothing can be ranked.")
         return
     base_loss = base_rate_log_loss(float(scores.labels.mean()))
+    compared = any(row.trained for row in rows)
+    alone = ALONE.format(diamonds=DIAMONDS if compared else "")
     plot(
         alone_figure(rows, base_loss),
         key="model_branches",
-        height=max(140, 80 + (56 if any(row.trained for row in rows) else 38) * len(rows)),
-        caption=ALONE if len(rows) > 1 else "the model has one branch; its whiskers are 95 %.",
+        height=max(140, 80 + (56 if compared else 38) * len(rows)),
+        caption=alone if len(rows) > 1 else "the model has one branch; its whiskers are 95 %.",
         alt=in_words(rows),
         table=lambda: branches_table(rows),
     )

@@ -6,6 +6,8 @@ __VIEW__
 __PICTURE__
 const NAMED = /var\(--dfm-([a-z0-9]+)(?:,\s*([0-9.]+))?\)/g;
 const AXIS = /^[xy]axis\d*$/;
+// Below so many pixels a figure's own `meta.narrow` is laid over its layout, height and all.
+const NARROW = 480;
 const CONFIG = {
   displaylogo: false,
   // Its note hangs in the page's corner, outside the theme; ours stands in the chart.
@@ -177,6 +179,9 @@ async function drawOnce(state, Plotly) {
     },
   };
   delete layout.title;
+  const narrow = width < NARROW ? figure.layout.meta?.narrow : undefined;
+  if (narrow) Object.assign(layout, merged(layout, narrow));
+  state.chart.style.height = `${layout.height}px`;
   keepZoom(state, layout);
   const config = { ...CONFIG, ...state.config };
   // Only a change of the figure moves its bars; a new theme or width is drawn at once.
@@ -463,12 +468,12 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
         ? { modeBarButtonsToRemove: CONFIG.modeBarButtonsToRemove.filter((name) => name !== 'select2d') }
         : {}),
     };
-    state.chart.style.height = `${data.height}px`;
+    if (!state.shown) state.chart.style.height = `${data.height}px`;
     state.chart.classList.toggle('dfm-clickable', data.clicks);
     state.chart.setAttribute('aria-label', data.alt);
     state.heading.textContent = data.title;
     state.heading.hidden = !data.title;
-    state.caption.textContent = data.caption;
+    state.caption.textContent = data.caption.replaceAll(' %', '\u00a0%');
     state.caption.hidden = !data.caption;
     setSlider(state, data.slider);
     waitForPoints(state);

@@ -90,6 +90,8 @@ def terms_figure(
 def _symmetric_range(figure: go.Figure, values: Sequence[float], least: float) -> None:
     reach = max(least, 1.35 * max((abs(value) for value in values), default=0.0))
     figure.update_xaxes(range=[-reach, reach], zeroline=True)
+    # On a phone the numbers beside the bars take more of the axis.
+    figure.update_layout(meta={"narrow": {"xaxis": {"range": [-1.4 * reach, 1.4 * reach]}}})
 
 
 def _bracket_fm(figure: go.Figure) -> None:
