@@ -1,7 +1,7 @@
 """A model's weights to the arrays that the CPU step works in, and back as views."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 import torch
@@ -12,6 +12,10 @@ from deepfm.model import DeepFM
 from deepfm.training.cpu_folded import columns_of
 from deepfm.training.cpu_kernels import ABSENT, Columns, Floats
 from deepfm.training.cpu_network import Layer, Network, Share
+
+OWN_FOLDED_BYTES: Final = 1 << 20
+"""Up to this size each part folds all features for itself. It computes more, but what one core
+writes and another reads has to go from cache to cache: several times slower (measured)."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,8 @@ class Places:
     begins, ends   int64[F]      the places of each field
     lookups        int32[B, F]   the place of each lookup; None where places are features
     gradient       float32[n, S]
-    folded, collected   float32[n, C]   as in cpu_folded.py; C = 0 where nothing is ever folded
+    folded, collected   float32[n, C]   as in cpu_folded.py; C = 0 where nothing is ever folded.
+                                        `folded` is one a part: its own where that is small
     """
 
     features: NDArray[np.int64]
@@ -122,24 +127,24 @@ class Places:
     ends: NDArray[np.int64]
     lookups: NDArray[np.int32] | None
     gradient: Floats
-    folded: Floats
+    folded: tuple[Floats, ...]
     collected: Floats
 
     @classmethod
-    def of_all(cls, tables: Tables, columns: int) -> Self:
+    def of_all(cls, tables: Tables, columns: int, parts: int) -> Self:
         """Every feature in a place of its number; columns is C."""
         count = len(tables.weights)
         begins, ends = tables.offsets[:-1], tables.offsets[1:]
-        return cls._of(np.arange(count), begins, ends, None, tables, columns)
+        return cls._of(np.arange(count), begins, ends, None, tables, columns, parts)
 
     @classmethod
-    def of_batch(cls, tables: Tables, columns: int, rows: int) -> Self:
+    def of_batch(cls, tables: Tables, columns: int, parts: int, rows: int) -> Self:
         """Room for the features that so many rows can look up; a field's begin where it may."""
         most = np.minimum(np.diff(tables.offsets), rows)
         begins = np.concatenate(([0], np.cumsum(most)[:-1]))
         lookups = np.zeros((rows, len(most)), np.int32)
         features = np.zeros(int(most.sum()), np.int64)
-        return cls._of(features, begins, begins.copy(), lookups, tables, columns)
+        return cls._of(features, begins, begins.copy(), lookups, tables, columns, parts)
 
     @classmethod
     def _of(
@@ -150,21 +155,29 @@ class Places:
         lookups: NDArray[np.int32] | None,
         tables: Tables,
         columns: int,
+        parts: int,
     ) -> Self:
         count, width = len(features), tables.weights.shape[1]
+        own = parts if 4 * count * columns <= OWN_FOLDED_BYTES else 1
+        folded = tuple(zeros(count, columns) for _ in range(own)) * (parts // own)
         return cls(
             features,
             begins,
             ends,
             lookups,
             zeros(count, width),
-            zeros(count, columns),
+            folded,
             zeros(count, columns),
         )
 
     def of_fields(self, first: int, last: int) -> slice:
         """The places of some neighbouring fields."""
         return slice(self.begins[first], self.ends[last - 1])
+
+    @property
+    def folds_apart(self) -> bool:
+        """Whether each part folds all features for itself, into memory of its own."""
+        return len(self.folded) > 1 and self.folded[0] is not self.folded[1]
 
     def __len__(self) -> int:
         """How many are taken."""
@@ -206,7 +219,7 @@ class Buffers:
         factor_sums = zeros(rows, factors)
         linear_sums, pairwise, deep, slopes = (zeros(rows) for _ in range(4))
         logits = torch.zeros(rows)
-        spread = zeros(rows, places.folded.shape[1])
+        spread = zeros(rows, places.folded[0].shape[1])
         shares = []
         for part in range(parts):
             here = share_of(rows, part, parts)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
+import torch
 from numba import njit
 from numpy.typing import NDArray
 
@@ -23,6 +24,8 @@ from deepfm.training import cpu_folded as folding
 from deepfm.training import cpu_kernels as kernels
 from deepfm.training.cpu_kernels import Floats, Ids
 
+FIRST_LAYER_AT: Final = 2
+"""Where the first layer begins in the network's flat array: after the linear term's a and b."""
 BLOCK: Final = 32
 """Rows that go through the network at once."""
 WIDEST: Final = 64
@@ -39,20 +42,17 @@ class NarrowPlan:
     rooms: Floats
 
     @classmethod
-    def of(cls, shapes: list[tuple[int, int]], starts: list[int], parts: int) -> Self | None:
-        """Of layers of these (out, in) shapes; None where one of them is too wide.
-
-        starts   where each layer's weight begins in the flat array
-        """
-        if max(out for out, _ in shapes) > WIDEST:
+    def of(cls, shapes: list[tuple[int, int]], parts: int) -> Self | None:
+        """Of layers of these (out, in) shapes; None where one of them is too wide, or there is none."""
+        if not shapes or max(out for out, _ in shapes) > WIDEST:
             return None
-        plan, end = np.zeros((len(shapes), 6), np.int64), 0
-        for i, ((out, into), start) in enumerate(zip(shapes, starts, strict=True)):
+        plan, start, end = np.zeros((len(shapes), 6), np.int64), FIRST_LAYER_AT, 0
+        for i, (out, into) in enumerate(shapes):
             inputs = BLOCK * into if i else 0  # the first layer's are folded
-            places = (end, end + inputs, end + 2 * inputs)
-            plan[i] = out, into, start, *places
+            plan[i] = out, into, start, end, end + inputs, end + 2 * inputs
+            start += out * (into + 1)
             end += 2 * inputs + (out * into if i else 0)
-        return cls(plan, np.zeros((parts, end), np.float32))
+        return cls(plan, torch.zeros(parts, end).numpy())
 
 
 @_compiled

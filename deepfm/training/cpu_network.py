@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from deepfm.model import DeepFM
 from deepfm.training import cpu_kernels as kernels
 from deepfm.training.cpu_kernels import AdamConstants, Floats
+from deepfm.training.cpu_narrow import FIRST_LAYER_AT, NarrowPlan
 
 
 @dataclass(frozen=True)
@@ -74,13 +75,14 @@ class Network:
     def __init__(self, model: DeepFM, parts: int) -> None:
         linears = [] if model.deep is None else model.deep.linears()
         shapes = _padded_shapes(linears)
-        length = 2 + sum(out * (into + 1) for out, into in shapes)
+        length = FIRST_LAYER_AT + sum(out * (into + 1) for out, into in shapes)
         flat, gradients = torch.zeros(length), torch.zeros(parts, length)
         self.weights, self.gradients = flat.numpy(), gradients.numpy()
         self.mean, self.square = np.zeros_like(self.weights), np.zeros_like(self.weights)
-        self._dropout = [_dropout(rate) for rate in _drop_rates(model)]
+        self.dropout = [_dropout(rate) for rate in _drop_rates(model)]
         self.is_tanh = model.config.activation == "tanh"
         self.layers = list(_layers(shapes, flat, gradients))
+        self.narrow = NarrowPlan.of(shapes, parts)
         for linear, layer in zip(linears, self.layers, strict=True):
             _bind(linear.weight, layer.weight)
             _bind(linear.bias, layer.bias)
@@ -104,11 +106,11 @@ class Network:
         """b of the linear term; 0 without it."""
         return self.weights[1]
 
-    def forward(self, share: Share, seeds: tuple[np.uint32, ...], first: int) -> None:
+    def forward(self, share: Share, seeds: NDArray[np.uint32], first: int) -> None:
         """The deep term of some rows, from the input of layer number `first` on."""
         last = self.depth - 1
         for i in range(first, self.depth):
-            inputs, (threshold, scale) = share.input_arrays[i], self._dropout[i]
+            inputs, (threshold, scale) = share.input_arrays[i], self.dropout[i]
             if i:
                 kernels.activate(inputs, share.start, self.is_tanh, seeds[i], threshold, scale)
             elif threshold:
@@ -119,9 +121,10 @@ class Network:
             else:
                 kernels.output(inputs, layer.weight.numpy()[0], layer.bias.numpy(), share.deep)
 
-    def backward(self, share: Share, seeds: tuple[np.uint32, ...], first: int, part: int) -> None:
+    def backward(self, share: Share, seeds: NDArray[np.uint32], first: int, part: int) -> None:
         """Gradients for some rows of the layers from `first` on, and of that layer's input."""
         last = self.depth - 1
+        self.gradients[part] = 0
         for i in range(last, first - 1, -1):
             layer, inputs, below = self.layers[i], share.input_arrays[i], share.slope_arrays[i]
             weight_gradient, bias_gradient = layer.gradients[part]
@@ -138,7 +141,7 @@ class Network:
                 slopes = share.slope_tensors[i + 1]
                 torch.mm(slopes.t(), share.inputs[i], out=weight_gradient)
                 torch.mm(slopes, layer.weight, out=share.slope_tensors[i])
-            threshold, scale = self._dropout[i]
+            threshold, scale = self.dropout[i]
             if i:
                 next_bias = self.layers[i - 1].gradients[part][1].numpy()
                 kernels.activate_backward(below, inputs, self.is_tanh, scale, next_bias)
@@ -167,7 +170,7 @@ def _padded_shapes(linears: list[nn.Linear]) -> list[tuple[int, int]]:
 
 def _layers(shapes: list[tuple[int, int]], flat: Tensor, gradients: Tensor) -> Iterator[Layer]:
     """Views of the flat arrays, one layer after the other from the third number on."""
-    start = 2
+    start = FIRST_LAYER_AT
     for out, into in shapes:
         weight = slice(start, start + out * into)
         bias = slice(weight.stop, weight.stop + out)

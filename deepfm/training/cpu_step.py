@@ -27,6 +27,7 @@ from deepfm.training import cpu_folded as folding
 from deepfm.training import cpu_kernels as kernels
 from deepfm.training.cpu_kernels import AdamConstants
 from deepfm.training.cpu_memory import Buffers, FirstLayer, Places, Tables
+from deepfm.training.cpu_narrow import WIDEST, NarrowPlan, rows_through
 from deepfm.training.cpu_network import Network, Share
 from deepfm.training.cpu_state import kept_by_name
 from deepfm.training.crew import Crew
@@ -57,7 +58,7 @@ class Batch:
 
     ids: NDArray[np.int32]
     labels: NDArray[np.float32]
-    seeds: tuple[np.uint32, ...]
+    seeds: NDArray[np.uint32]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -96,7 +97,7 @@ class CpuStep(Step):
         can_fold = model.deep is not None and not model.config.embedding_drop_rate
         self._first = FirstLayer.of(self._tables, self._network, threads) if can_fold else None
         columns = self._first.columns if self._first else 0
-        self._all = Places.of_all(self._tables, columns) if self.update == "dense" else None
+        self._all = Places.of_all(self._tables, columns, threads) if self.update == "dense" else None
         self._kept_buffers: dict[int, Buffers] = {}
         self._buffers = self._room(0)
         self._steps = 0
@@ -113,7 +114,8 @@ class CpuStep(Step):
         first = self._first if self._folds(batch) else None
         if first is not None:
             first.read(self._network.layers[0])
-            self._each_part(batch, lambda part: self._fold(first, part))
+            if not self._buffers.places.folds_apart:
+                self._each_part(batch, lambda part: self._fold(first, part, self._fields[part]))
         self._each_part(batch, lambda part: self._forward_and_backward(batch, first, part))
         self._each_part(batch, lambda part: self._update_tables(batch, first, part, constants))
         if first is not None:
@@ -161,7 +163,7 @@ class CpuStep(Step):
             while len(kept) >= KEPT_SIZES:
                 del kept[next(iter(kept))]
             columns = self._first.columns if self._first else 0
-            places = self._all or Places.of_batch(self._tables, columns, rows)
+            places = self._all or Places.of_batch(self._tables, columns, self._crew.size, rows)
             factors = self._tables.columns.factors
             kept[rows] = Buffers.of(rows, factors, self._network, self._crew.size, places)
         return kept[rows]
@@ -181,12 +183,12 @@ class CpuStep(Step):
                 work(part)
 
     def _batch(self, ids: Tensor, labels: Tensor, epoch: int, index: int) -> Batch:
-        seeds = (
-            np.uint32(mixed_seed(self._config.seed, epoch, index, layer) & 0xFFFFFFFF)
+        seeds = [
+            mixed_seed(self._config.seed, epoch, index, layer) & 0xFFFFFFFF
             for layer in range(self._network.depth)
-        )
+        ]
         contiguous = np.ascontiguousarray(ids.numpy(), dtype=np.int32)
-        return Batch(contiguous, np.ascontiguousarray(labels.numpy()), tuple(seeds))
+        return Batch(contiguous, np.ascontiguousarray(labels.numpy()), np.array(seeds, np.uint32))
 
     def _constants(self) -> AdamConstants:
         """Adam's constants of this step, corrected in double precision as torch does."""
@@ -241,9 +243,9 @@ class CpuStep(Step):
         lookups = self._buffers.places.lookups
         return batch.ids if lookups is None else lookups
 
-    def _fold(self, layer: FirstLayer, part: int) -> None:
-        """This part's fields: what each feature adds to a row of the batch."""
-        tables, places, (first, last) = self._tables, self._buffers.places, self._fields[part]
+    def _fold(self, layer: FirstLayer, part: int, fields: tuple[int, int]) -> None:
+        """What each feature of some fields adds to a row of the batch, for this part."""
+        tables, places, (first, last) = self._tables, self._buffers.places, fields
         folding.fold(
             tables.weights,
             places.features,
@@ -253,14 +255,20 @@ class CpuStep(Step):
             last,
             tables.columns,
             layer.weight,
-            places.folded,
+            places.folded[part],
         )
 
     def _forward_and_backward(self, batch: Batch, layer: FirstLayer | None, part: int) -> None:
         """This part's rows: terms, loss, and the gradients of embeddings and network."""
         network, share = self._network, self._buffers.shares[part]
+        if layer is not None and self._buffers.places.folds_apart:
+            self._fold(layer, part, (0, self._fields[-1][1]))
+        if layer is not None and network.narrow is not None:
+            self._through_narrow(batch, layer, network.narrow, part)
+            return
         self._gather(batch, share, layer, part)
         first = 0 if layer is None else 1
+        self._buffers.sums[part] = 0
         network.forward(share, batch.seeds, first)
         kernels.loss_and_slope(
             share.linear_sums,
@@ -280,6 +288,37 @@ class CpuStep(Step):
                 share.slope_arrays[1], share.slopes, share.factor_sums, share.spread
             )
 
+    def _through_narrow(
+        self, batch: Batch, layer: FirstLayer, narrow: NarrowPlan, part: int
+    ) -> None:
+        """The same in one compiled call, for a folded first layer and narrow ones after it."""
+        network, share = self._network, self._buffers.shares[part]
+        threshold, scale = network.dropout[1]
+        rows_through(
+            self._buffers.places.folded[part],
+            self._lookups(batch)[share.rows],
+            batch.labels[share.rows],
+            len(batch),
+            share.start,
+            narrow.plan,
+            network.weights,
+            network.gradients[part],
+            batch.seeds,
+            network.is_tanh,
+            threshold,
+            scale,
+            narrow.rooms[part],
+            layer.totals[part],
+            share.factor_sums,
+            share.linear_sums,
+            share.pairwise,
+            share.deep,
+            share.logits,
+            share.slopes,
+            share.spread,
+            self._buffers.sums[part],
+        )
+
     def _gather(self, batch: Batch, share: Share, layer: FirstLayer | None, part: int) -> None:
         """Some rows' lookups: the FM's sums, and what the network reads or its first layer says."""
         tables = self._tables
@@ -290,7 +329,7 @@ class CpuStep(Step):
             kernels.gather(tables.weights, ids, tables.columns, embedded, *sums)
             return
         folding.gather_folded(
-            self._buffers.places.folded,
+            self._buffers.places.folded[part],
             self._lookups(batch)[share.rows],
             self._network.layers[0].bias.numpy(),
             layer.totals[part],
@@ -398,12 +437,13 @@ def load_kernels(update: Update) -> None:
 
     Half a second that no step then takes, and that no speed of training then counts.
     """
-    model = ModelConfig(num_factors=1, mlp_dims=(1,), shared_embedding=False)
+    model = ModelConfig(num_factors=1, shared_embedding=False)
     config = TrainConfig(optimizer="lazy-adam" if update == "lazy" else "adam")
     with torch.random.fork_rng(devices=()):  # leaves the run's own draws alone
-        for folds in (False, True):
+        for folds, width in ((False, 1), (True, 1), (True, WIDEST + 1)):
             # Dropout on embeddings and folding exclude each other.
-            model = model.with_values(embedding_drop_rate=0.0 if folds else 0.5)
+            drop_rate = 0.0 if folds else 0.5
+            model = model.with_values(embedding_drop_rate=drop_rate, mlp_dims=(width,))
             with closing(CpuStep(DeepFM((2,), model), config, update, folds=folds)) as step:
                 for index in range(2):
                     step(torch.zeros(1, 1, dtype=torch.int32), torch.zeros(1), 1, index)
