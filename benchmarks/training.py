@@ -139,9 +139,9 @@ def _our_loop(scenario: Scenario, step: Step) -> Iterator[int]:
     rows = Rows(scenario.dataset.parts["train"], scenario.device)
     with closing(step):
         for epoch in count(1):
-            batches = rows.batches(scenario.batch_size, 0, epoch, False)
+            batches = rows.lookups(scenario.batch_size, 0, epoch, False)
             for index, (ids, labels) in enumerate(batches):
-                step(ids, labels, epoch, index)
+                step.move(ids, labels, epoch, index)
                 yield len(labels)
             step.settle()
 

@@ -188,6 +188,7 @@ class Places:
 class Buffers:
     """What a batch of B rows needs between gather and Adam; used again by the next one.
 
+    ids         int32[B, F], one for each part
     inputs      the input of each layer, float32[B, width]
     input_slopes   d loss / d of the same
     factor_sums    float32[B, K]
@@ -198,6 +199,7 @@ class Buffers:
     places      where the batch's features have their gradients
     """
 
+    ids: tuple[NDArray[np.int32], ...]
     inputs: list[Tensor]
     input_slopes: list[Tensor]
     factor_sums: Floats
@@ -240,7 +242,9 @@ class Buffers:
                     spread[here],
                 )
             )
+        fields = len(places.begins)
         return cls(
+            tuple(torch.zeros(rows, fields, dtype=torch.int32).numpy() for _ in range(parts)),
             inputs,
             input_slopes,
             factor_sums,

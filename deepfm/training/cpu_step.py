@@ -31,6 +31,7 @@ from deepfm.training.cpu_narrow import WIDEST, NarrowPlan, rows_through
 from deepfm.training.cpu_network import Network, Share
 from deepfm.training.cpu_state import kept_by_name
 from deepfm.training.crew import Crew
+from deepfm.training.order import Piece
 from deepfm.training.step import Step, StepResult, StepState, mixed_seed, refuse_behind
 
 MOST_THREADS: Final = 4
@@ -44,6 +45,8 @@ FOLDING_SHARE: Final = 0.4
 FEATURE_LOOKUPS: Final = {"dense": 9.0, "catch-up": 2.0, "lazy": 2.0}
 """The work that a feature makes beside its lookups, in lookups, to share fields out evenly: folding
 and Adam for every feature, or for the part of them that a batch touches (measured)."""
+OWN_IDS_BYTES: Final = 4 << 20
+"""Up to this size of a batch's ids each part gathers them for itself."""
 KEPT_SIZES: Final = 2
 """Batch sizes whose buffers are kept: an epoch's, and that of its last batch."""
 NO_NETWORK: Final = np.zeros((0, 0), np.float32)
@@ -54,9 +57,14 @@ UPDATES: Final[tuple[Update, ...]] = get_args(Update)
 
 @dataclass(frozen=True)
 class Batch:
-    """ids int32[B, F], labels float32[B], and the seeds of dropout, one a layer's input."""
+    """ids int32[B, F], labels float32[B], and the seeds of dropout, one a layer's input.
 
-    ids: NDArray[np.int32]
+    ids     one a part, the same array for all or each part's own
+    piece   where each part gathers its own from, None where they are there
+    """
+
+    ids: tuple[NDArray[np.int32], ...]
+    piece: Piece | None
     labels: NDArray[np.float32]
     seeds: NDArray[np.uint32]
 
@@ -105,10 +113,31 @@ class CpuStep(Step):
 
     def __call__(self, ids: Tensor, labels: Tensor, epoch: int, index: int) -> StepResult:
         """One step; ids int32[B, F] and labels float32[B] on the CPU."""
+        contiguous = np.ascontiguousarray(ids.numpy(), dtype=np.int32)
+        self._buffers = self._room(len(labels))
+        return self._step((contiguous,) * self._crew.size, None, labels, (epoch, index))
+
+    def of_piece(self, piece: Piece, labels: Tensor, epoch: int, index: int) -> StepResult:
+        """One step, in which each part gathers the ids of the batch for itself.
+
+        What one core gathers for another has to go from cache to cache, which takes longer.
+        """
+        if 4 * len(piece.rows) * piece.ids.shape[1] > OWN_IDS_BYTES:
+            return super().of_piece(piece, labels, epoch, index)
+        self._buffers = self._room(len(labels))
+        return self._step(self._buffers.ids, piece, labels, (epoch, index))
+
+    def _step(
+        self,
+        ids: tuple[NDArray[np.int32], ...],
+        piece: Piece | None,
+        labels: Tensor,
+        place: tuple[int, int],
+    ) -> StepResult:
+        """One step; place is (epoch, index)."""
         self._steps += 1
         constants = self._constants()
-        batch = self._batch(ids, labels, epoch, index)
-        self._buffers = self._room(len(batch))
+        batch = self._batch(ids, piece, labels, place)
         if self.update != "dense":
             self._each_part(batch, lambda part: self._find_touched(batch, part))
         first = self._first if self._folds(batch) else None
@@ -172,7 +201,7 @@ class CpuStep(Step):
         """Whether the batch looks its features up often enough: a function of the batch alone."""
         if self._wants_folding is not None:
             return self._wants_folding
-        return len(self._buffers.places) <= FOLDING_SHARE * batch.ids.size
+        return len(self._buffers.places) <= FOLDING_SHARE * batch.ids[0].size
 
     def _each_part(self, batch: Batch, work: Callable[[int], None]) -> None:
         """Every part of the work, on threads where the batch is worth them."""
@@ -182,13 +211,19 @@ class CpuStep(Step):
             for part in range(self._crew.size):
                 work(part)
 
-    def _batch(self, ids: Tensor, labels: Tensor, epoch: int, index: int) -> Batch:
+    def _batch(
+        self,
+        ids: tuple[NDArray[np.int32], ...],
+        piece: Piece | None,
+        labels: Tensor,
+        place: tuple[int, int],
+    ) -> Batch:
         seeds = [
-            mixed_seed(self._config.seed, epoch, index, layer) & 0xFFFFFFFF
+            mixed_seed(self._config.seed, *place, layer) & 0xFFFFFFFF
             for layer in range(self._network.depth)
         ]
-        contiguous = np.ascontiguousarray(ids.numpy(), dtype=np.int32)
-        return Batch(contiguous, np.ascontiguousarray(labels.numpy()), np.array(seeds, np.uint32))
+        contiguous = np.ascontiguousarray(labels.numpy())
+        return Batch(ids, piece, contiguous, np.array(seeds, np.uint32))
 
     def _constants(self) -> AdamConstants:
         """Adam's constants of this step, corrected in double precision as torch does."""
@@ -207,9 +242,10 @@ class CpuStep(Step):
         """The features of this part's fields in the batch, brought up to the step before."""
         (first, last), places = self._fields[part], self._buffers.places
         lookups = places.lookups
+        self._gather_ids(batch, part)
         assert lookups is not None, "only where places are not features"
         kernels.find_places(
-            batch.ids,
+            batch.ids[part],
             first,
             last,
             self._tables.marks,
@@ -238,10 +274,16 @@ class CpuStep(Step):
             self._roots,
         )
 
-    def _lookups(self, batch: Batch) -> NDArray[np.int32]:
+    def _gather_ids(self, batch: Batch, part: int) -> None:
+        """The batch's ids for this part, where they are not there yet."""
+        if batch.piece is not None:
+            ids = batch.ids[part]
+            np.take(batch.piece.ids, batch.piece.rows, axis=0, out=ids, mode="clip")
+
+    def _lookups(self, batch: Batch, part: int) -> NDArray[np.int32]:
         """The place of each of the batch's lookups, int32[B, F]."""
         lookups = self._buffers.places.lookups
-        return batch.ids if lookups is None else lookups
+        return batch.ids[part] if lookups is None else lookups
 
     def _fold(self, layer: FirstLayer, part: int, fields: tuple[int, int]) -> None:
         """What each feature of some fields adds to a row of the batch, for this part."""
@@ -261,6 +303,8 @@ class CpuStep(Step):
     def _forward_and_backward(self, batch: Batch, layer: FirstLayer | None, part: int) -> None:
         """This part's rows: terms, loss, and the gradients of embeddings and network."""
         network, share = self._network, self._buffers.shares[part]
+        if self.update == "dense":
+            self._gather_ids(batch, part)
         if layer is not None and self._buffers.places.folds_apart:
             self._fold(layer, part, (0, self._fields[-1][1]))
         if layer is not None and network.narrow is not None:
@@ -296,7 +340,7 @@ class CpuStep(Step):
         threshold, scale = network.dropout[1]
         rows_through(
             self._buffers.places.folded[part],
-            self._lookups(batch)[share.rows],
+            self._lookups(batch, part)[share.rows],
             batch.labels[share.rows],
             len(batch),
             share.start,
@@ -325,12 +369,12 @@ class CpuStep(Step):
         sums = (share.factor_sums, share.linear_sums, share.pairwise)
         if layer is None:
             embedded = share.input_arrays[0] if share.inputs else NO_NETWORK
-            ids = batch.ids[share.rows]
+            ids = batch.ids[part][share.rows]
             kernels.gather(tables.weights, ids, tables.columns, embedded, *sums)
             return
         folding.gather_folded(
             self._buffers.places.folded[part],
-            self._lookups(batch)[share.rows],
+            self._lookups(batch, part)[share.rows],
             self._network.layers[0].bias.numpy(),
             layer.totals[part],
             share.input_arrays[1],
@@ -357,8 +401,8 @@ class CpuStep(Step):
         kernels.scatter(
             buffers.places.gradient,
             tables.weights,
-            batch.ids,
-            self._lookups(batch),
+            batch.ids[part],
+            self._lookups(batch, part),
             first,
             last,
             tables.columns,
@@ -373,7 +417,7 @@ class CpuStep(Step):
         """The gradients of the features of some fields, and of the first layer."""
         tables, places, (first, last) = self._tables, self._buffers.places, self._fields[part]
         spread = self._buffers.spread
-        folding.scatter_folded(self._lookups(batch), first, last, spread, places.collected)
+        folding.scatter_folded(self._lookups(batch, part), first, last, spread, places.collected)
         folding.unfold(
             tables.weights,
             places.features,

@@ -13,8 +13,8 @@ from deepfm.config import machine_memory
 from deepfm.data.dataset import Part
 from deepfm.model import DeepFM
 from deepfm.terms import Terms
-from deepfm.training.order import Batch, FullOrder, gather, order_of
-from deepfm.training.step import mixed_seed
+from deepfm.training.order import Batch, FullOrder, Piece, gather, order_of
+from deepfm.training.step import gathered, mixed_seed
 
 if TYPE_CHECKING:
     from deepfm.training.cuda.prefetch import Prefetcher, Slot
@@ -68,6 +68,13 @@ class Rows:
         ids int32[B, F] and labels float32[B] on the device. Rows that are resident on a GPU are
         permuted there, by its generator: in another order than on the CPU.
         """
+        for ids, labels in self.lookups(batch_size, seed, epoch, drop_last, first):
+            yield (gathered(ids) if isinstance(ids, Piece) else ids), labels
+
+    def lookups(
+        self, batch_size: int, seed: int, epoch: int, drop_last: bool, first: int = 0
+    ) -> Iterator[tuple[Tensor | Piece, Tensor]]:
+        """The same; on the CPU, where a batch is in one piece, its ids are not gathered yet."""
         steps, rows = self.steps(batch_size, drop_last), len(self)
         cuts = [min(step * batch_size, rows) for step in range(first, steps + 1)]
         if len(cuts) < 2:
@@ -82,8 +89,13 @@ class Rows:
             return self._prefetched(batch_size, batches)
         return map(self._take, batches)
 
-    def _take(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _take(self, batch: Batch) -> tuple[Tensor | Piece, Tensor]:
         rows = sum(len(piece.rows) for piece in batch)
+        if len(batch) == 1:
+            (piece,) = batch
+            labels = torch.empty(rows)
+            np.take(piece.labels, piece.rows, out=labels.numpy(), mode="clip")
+            return piece, labels
         ids = torch.empty((rows, self.ids.shape[1]), dtype=torch.int32)
         labels = torch.empty(rows)
         gather(batch, ids.numpy(), labels.numpy())

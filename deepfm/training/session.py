@@ -173,10 +173,10 @@ class Session:
         self.under_way = None
         self.model.train()
         watch.start()
-        batches = self.rows.batches(config.batch_size, config.seed, epoch, config.drop_last, first)
+        batches = self.rows.lookups(config.batch_size, config.seed, epoch, config.drop_last, first)
         for done, (ids, labels) in enumerate(batches, first + 1):
             watch.batched()
-            result = self.step(ids, labels, epoch, done - 1)
+            result = self.step.move(ids, labels, epoch, done - 1)
             watch.stepped(len(labels))
             figures.add(result.loss, result.logits, labels)
             if self.observer.point_is_due() and done < steps:

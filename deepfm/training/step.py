@@ -15,6 +15,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from deepfm.config import TrainConfig
 from deepfm.errors import RunError
 from deepfm.model import DeepFM
+from deepfm.training.order import Piece
 
 
 class StepResult(NamedTuple):
@@ -56,6 +57,16 @@ class Step(ABC):
     @abstractmethod
     def __call__(self, ids: Tensor, labels: Tensor, epoch: int, index: int) -> StepResult:
         """ids int32[B, F], labels float32[B], on the model's device; epoch and index seed it."""
+
+    def of_piece(self, piece: Piece, labels: Tensor, epoch: int, index: int) -> StepResult:
+        """The same for a batch on the CPU whose ids are not gathered yet."""
+        return self(gathered(piece), labels, epoch, index)
+
+    def move(self, ids: Tensor | Piece, labels: Tensor, epoch: int, index: int) -> StepResult:
+        """One step, however the ids are given."""
+        if isinstance(ids, Piece):
+            return self.of_piece(ids, labels, epoch, index)
+        return self(ids, labels, epoch, index)
 
     def settle(self, ids: NDArray[np.int32] | None = None) -> None:
         """Finish what was put off for some impressions int32[N, F] or, without ids, for all:
@@ -204,6 +215,13 @@ def choose_step(model: DeepFM, config: TrainConfig, *replicas: torch.device) -> 
     step = CpuStep(model, config)
     load_kernels(step.update)
     return step, f"compiled CPU step, {config.optimizer}, tables {step.update}"
+
+
+def gathered(piece: Piece) -> Tensor:
+    """The ids of a piece's rows, int32[B, F]."""
+    ids = torch.empty((len(piece.rows), piece.ids.shape[1]), dtype=torch.int32)
+    np.take(piece.ids, piece.rows, axis=0, out=ids.numpy(), mode="clip")
+    return ids
 
 
 def mixed_seed(seed: int, *position: int) -> int:
