@@ -145,7 +145,7 @@ def _amount(explanation: Explanation, term: Term) -> list[Span]:
     if contributor is None:
         return [amount]
     how = "mostly" if contributor.share >= 0.5 else "led by"
-    names = " × ".join(_named_value(explanation, name) for name in contributor.fields)
+    names = " × ".join(named_value(explanation, name) for name in contributor.fields)
     return [amount, Span(f", {how} "), Span(names, "value")]
 
 
@@ -153,7 +153,7 @@ def _change(explanation: Explanation, change: Change) -> list[Span]:
     rate = format_probability(change.clicks / change.count if change.count else None)
     return [
         Span("Change "),
-        Span(_named_value(explanation, change.field), "value"),
+        Span(named_value(explanation, change.field), "value"),
         Span(" to "),
         Span(_short(change.after), "value"),
         Span(f" (seen {_times(change.count)}, {rate} clicked): "),
@@ -166,7 +166,7 @@ def _times(count: int) -> str:
     return "once" if count == 1 else f"{format_count(count)} times"
 
 
-def _named_value(explanation: Explanation, field: str) -> str:
+def named_value(explanation: Explanation, field: str) -> str:
     """A value as it reads best: a word stands for itself, a code or number needs its field."""
     value = explanation.seen_as[field]
     speaks = len(value) > 1 and not any(character.isdigit() for character in value)

@@ -1,68 +1,45 @@
 """One impression's parts to drawings: the waterfall, its fields, its pairs."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from deepfm.charts.contributions import FieldRow, field_rows, waterfall_steps
+from deepfm.charts.contributions import FieldRow, Step, field_rows, waterfall_steps
 from deepfm.charts.palette import TERM_LETTERS, shortened, shortened_apart
 from deepfm.explanation import Explanation
+from deepfm.explanation.words import named_value
 from deepfm.formats import format_logit, format_probability
 from deepfm.report.document import chart, table
-from deepfm.report.drawing import WIDTH, Drawing, Scale
+from deepfm.report.drawing import WIDE, Drawing, Scale, isolated, wide_and_narrow
 from deepfm.terms import TERM_NAMES
 
 MOST_FIELDS: Final = 40
 MOST_PAIRS: Final = 12
+LEAST_SPAN: Final = 0.5
+"""Logit units that a waterfall spans at least, so that next to nothing looks like it."""
+DOTTED: Final = "zero dots"
 PROBABILITIES: Final = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999)
 
 
 def waterfall_chart(explanation: Explanation) -> str:
     """From the population's mean logit through the terms to this score, on both scales."""
     steps = waterfall_steps(explanation)
-    marks = [explanation.base, *(step.end for step in steps)]
-    room = max(1.0, 0.3 * (max(marks) - min(marks)))
-    bottom = 62 + 40 * (len(steps) + 2)
-    drawing = Drawing(bottom + 48)
-    x = Scale(min(marks) - room, max(marks) + room, 150, 690)
-    drawing.across(x, 50, bottom, "score (logit)", [_signed(tick) for tick in x.ticks()])
-    drawing.words(420, 10, "probability of a click", "middle", "m")
-    for probability in PROBABILITIES:
-        logit = math.log(probability / (1 - probability))
-        if x.low <= logit <= x.high:
-            drawing.words(x.at(logit), 34, f"{100 * probability:g} %", "middle", "m")
-            drawing.line(x.at(logit), 42, x.at(logit), 50, "zero")
-    start = "The other's score" if explanation.reference_kind == "other" else "Typical score"
-    _end(drawing, x, 72, start, explanation.base, explanation.typical)
-    for place, step in enumerate(steps):
-        y = 72 + 40 * (place + 1)
-        drawing.words(140, y, f"{TERM_LETTERS[step.term]}  {step.name}", "end")
-        drawing.line(x.at(step.start), y - 40, x.at(step.start), y, "zero dots")
-        drawing.bar(x.at(step.start), x.at(step.end), y - 12, 24, f"f-{step.term}")
-        change = step.end - step.start
-        right = change >= 0
-        drawing.words(
-            x.at(step.end) + (6 if right else -6),
-            y,
-            f"{format_logit(change)} {'▲' if right else '▼'}",
-            "start" if right else "end",
-        )
-    last = 72 + 40 * (len(steps) + 1)
-    drawing.line(x.at(explanation.logit), last - 40, x.at(explanation.logit), last, "zero dots")
-    _end(drawing, x, last, "This score", explanation.logit, explanation.probability)
+    said = ", ".join(f"{step.term} {format_logit(step.end - step.start)}" for step in steps)
     numbers = table(
         ("step", "change", "logit"),
         [
-            (start, "", f"{explanation.base:.6f}"),
+            (_start_name(explanation), "", f"{explanation.base:.6f}"),
             *((step.name, f"{step.end - step.start:+.6f}", f"{step.end:.6f}") for step in steps),
         ],
         numbers=2,
     )
-    said = ", ".join(f"{step.term} {format_logit(step.end - step.start)}" for step in steps)
     return chart(
         f"From {shortened(explanation.against, 90)} to this one",
-        drawing.svg(
+        wide_and_narrow(
+            lambda width: _waterfall(explanation, steps, width),
             f"From {format_probability(explanation.typical)} to "
-            f"{format_probability(explanation.probability)}: {said}."
+            f"{format_probability(explanation.probability)}: {said}.",
         ),
         f"start at the score of {explanation.against}; each term moves it on, and where the last "
         "one ends is this score. Below in logit units, which add up; above, the same places as "
@@ -71,8 +48,49 @@ def waterfall_chart(explanation: Explanation) -> str:
     )
 
 
-def _end(drawing: Drawing, x: Scale, y: float, name: str, logit: float, probability: float) -> None:
-    drawing.words(140, y, name, "end", "b")
+def _start_name(explanation: Explanation) -> str:
+    return "The other's score" if explanation.reference_kind == "other" else "Typical score"
+
+
+def _waterfall(explanation: Explanation, steps: Sequence[Step], width: float) -> Drawing:
+    rows = _Rows.of(width, count=len(steps) + 2, beside=150, top=52, wide=40)
+    drawing = Drawing(rows.bottom + 48, width)
+    marks = [explanation.base, *(step.end for step in steps)]
+    spare = max(0.0, LEAST_SPAN - (max(marks) - min(marks))) / 2
+    x = Scale.with_room(min(marks) - spare, max(marks) + spare, rows.start, rows.end, 64)
+    drawing.across(x, 50, rows.bottom, "score (logit)", _ticks(x))
+    drawing.words((x.start + x.end) / 2, 10, "probability of a click", "middle", "m")
+    _probabilities(drawing, x)
+    ends = (
+        (0, _start_name(explanation), explanation.base, explanation.typical),
+        (len(steps) + 1, "This score", explanation.logit, explanation.probability),
+    )
+    for place, step in enumerate(steps, start=1):
+        y = rows.at(place)
+        rows.name(drawing, place, f"{TERM_LETTERS[step.term]}  {step.name}")
+        drawing.line(x.at(step.start), rows.at(place - 1), x.at(step.start), y, DOTTED)
+        drawing.bar(x.at(step.start), x.at(step.end), y - 12, 24, f"f-{step.term}")
+        _amount(drawing, x.at(step.end), y, step.end - step.start, arrow=True)
+    last = rows.at(len(steps) + 1)
+    drawing.line(x.at(explanation.logit), last - rows.step, x.at(explanation.logit), last, DOTTED)
+    for place, name, logit, probability in ends:
+        rows.name(drawing, place, name, "b")
+        _end(drawing, x, rows.at(place), logit, probability)
+    return drawing
+
+
+def _probabilities(drawing: Drawing, x: Scale) -> None:
+    """The scale above the bars; a tick that would touch the one before is left out."""
+    reached = 0.0
+    for probability in PROBABILITIES:
+        logit = math.log(probability / (1 - probability))
+        if x.low <= logit <= x.high and x.at(logit) > reached:
+            drawing.words(x.at(logit), 34, f"{100 * probability:g} %", "middle", "m")
+            drawing.line(x.at(logit), 42, x.at(logit), 50, "zero")
+            reached = x.at(logit) + 44
+
+
+def _end(drawing: Drawing, x: Scale, y: float, logit: float, probability: float) -> None:
     drawing.dot(x.at(logit), y, size=6)
     left = x.at(logit) < (x.start + x.end) / 2
     drawing.words(
@@ -84,36 +102,91 @@ def _end(drawing: Drawing, x: Scale, y: float, name: str, logit: float, probabil
     )
 
 
+def _amount(drawing: Drawing, x: float, y: float, value: float, arrow: bool = False) -> None:
+    """What a bar adds, beyond its end."""
+    right = value >= 0
+    sign = f" {'▲' if right else '▼'}" if arrow else ""
+    drawing.words(
+        x + (6 if right else -6), y, f"{format_logit(value)}{sign}", "start" if right else "end"
+    )
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Where bars and their names stand: beside each other, or on a phone below each other.
+
+    start, end  what the bars may fill, in pixels
+    """
+
+    top: float
+    step: float
+    start: float
+    end: float
+    count: int
+    narrow: bool
+
+    @classmethod
+    def of(cls, width: float, count: int, beside: float, top: float, wide: float) -> "_Rows":
+        """beside  room for the names of a wide drawing; top, wide  its first row, its rows."""
+        if width < WIDE:
+            return cls(top, 46, 10, width - 10, count, narrow=True)
+        return cls(top, wide, beside, width - 20, count, narrow=False)
+
+    @property
+    def bottom(self) -> float:
+        return self.top + self.step * self.count
+
+    def at(self, place: int) -> float:
+        """The middle of a row's bar."""
+        return self.top + self.step * place + (31 if self.narrow else self.step / 2)
+
+    def name(self, drawing: Drawing, place: int, words: str, kind: str = "") -> None:
+        """What a row is of."""
+        if self.narrow:
+            drawing.words(2, self.at(place) - 22, words, "start", kind)
+        else:
+            drawing.words(self.start - 10, self.at(place), words, "end", kind)
+
+
 def fields_chart(explanation: Explanation) -> str:
     """Stacked bars by field, the one that moves the score most first, beside its raw value."""
     rows = field_rows(explanation)
     shown = rows[:MOST_FIELDS]
     names = shortened_apart([row.field for row in rows], 20)
-    ends = [_reach(row, explanation) for row in shown]
-    reach = max([abs(end) for pair in ends for end in pair], default=0.0) or 1.0
-    bottom = 34 + 28 * len(shown)
-    drawing = Drawing(bottom + 48)
-    x = Scale(-1.08 * reach, 1.08 * reach, 290, 690)
-    for place, term in enumerate(explanation.terms):
-        drawing.bar(290 + 110 * place, 306 + 110 * place, 4, 14, f"f-{term}")
-        drawing.words(312 + 110 * place, 11, f"{TERM_LETTERS[term]} {term}")
-    drawing.across(x, 26, bottom, "raises or lowers the score (logit)", _ticks(x))
-    drawing.line(x.at(0), 26, x.at(0), bottom, "zero")
-    for place, row in enumerate(shown):
-        _field_bar(drawing, x, 44 + 28 * place, row, names[row.field], explanation)
     strongest = rows[0]
     more = len(rows) - len(shown)
     return chart(
         "Which fields moved this impression",
-        drawing.svg(
+        wide_and_narrow(
+            lambda width: _fields(explanation, shown, names, width),
             f"{strongest.field} = {strongest.value} moves this score most: "
-            f"{format_logit(strongest.total)}."
+            f"{format_logit(strongest.total)}.",
         ),
         "bars to the right raise the score, to the left lower it; the dot is their sum. Linear and "
         "pairwise are exact; deep is sampled, and the thin line at its end is one standard error."
         + (f" {more} fields that move it less stand in the numbers alone." if more else ""),
         _fields_table(rows, explanation),
     )
+
+
+def _fields(
+    explanation: Explanation, shown: list[FieldRow], names: dict[str, str], width: float
+) -> Drawing:
+    rows = _Rows.of(width, count=len(shown), beside=290, top=30, wide=28)
+    drawing = Drawing(rows.bottom + 48, width)
+    reach = max((abs(end) for row in shown for end in _reach(row, explanation)), default=0.0) or 1.0
+    x = Scale(-1.08 * reach, 1.08 * reach, rows.start, rows.end)
+    for place, term in enumerate(explanation.terms):
+        left = rows.start + 110 * place
+        drawing.bar(left, left + 16, 4, 14, f"f-{term}")
+        drawing.words(left + 22, 11, f"{TERM_LETTERS[term]} {term}")
+    drawing.across(x, 26, rows.bottom, "raises or lowers the score (logit)", _ticks(x))
+    drawing.line(x.at(0), 26, x.at(0), rows.bottom, "zero")
+    for place, row in enumerate(shown):
+        value = shortened(explanation.seen_as[row.field] or "(empty)", 24 if rows.narrow else 16)
+        rows.name(drawing, place, f"{isolated(names[row.field])} = {isolated(value)}")
+        _field_bar(drawing, x, rows.at(place), row, explanation)
+    return drawing
 
 
 def _reach(row: FieldRow, explanation: Explanation) -> tuple[float, float]:
@@ -128,10 +201,8 @@ def _by_term(row: FieldRow, explanation: Explanation) -> dict[str, float | None]
 
 
 def _field_bar(
-    drawing: Drawing, x: Scale, y: float, row: FieldRow, name: str, explanation: Explanation
+    drawing: Drawing, x: Scale, y: float, row: FieldRow, explanation: Explanation
 ) -> None:
-    value = shortened(explanation.seen_as[row.field] or "(empty)", 16)
-    drawing.words(280, y, f"{name} = {value}", "end")
     left = right = 0.0
     for term, value_of_term in _by_term(row, explanation).items():
         if value_of_term is None:
@@ -172,29 +243,16 @@ def pairs_chart(explanation: Explanation) -> str:
     if not ranked:
         return ""
     shown = ranked[:MOST_PAIRS]
-    reach = max(abs(value) for _, value in shown) or 1.0
-    bottom = 16 + 28 * len(shown)
-    drawing = Drawing(bottom + 48)
-    x = Scale(-1.25 * reach, 1.25 * reach, 330, WIDTH - 20)
-    drawing.across(x, 8, bottom, "raises or lowers the score (logit)", _ticks(x))
-    drawing.line(x.at(0), 8, x.at(0), bottom, "zero")
     words = [
-        " × ".join(explanation.seen_as[name] or "(empty)" for name in pair) for pair, _ in shown
+        " × ".join(isolated(shortened(named_value(explanation, name), 21)) for name in pair)
+        for pair, _ in shown
     ]
-    for place, ((_, value), name) in enumerate(zip(shown, words, strict=True)):
-        y = 24 + 28 * place
-        drawing.words(320, y, shortened(name, 44), "end")
-        drawing.bar(x.at(0), x.at(value), y - 9, 18, "f-pairwise")
-        right = value >= 0
-        drawing.words(
-            x.at(value) + (6 if right else -6),
-            y,
-            format_logit(value),
-            "start" if right else "end",
-        )
     return chart(
         "Which pairs of values moved this impression most",
-        drawing.svg(f"The strongest pair is {words[0]}: {format_logit(shown[0][1])}."),
+        wide_and_narrow(
+            lambda width: _pairs(words, [value for _, value in shown], width),
+            f"The strongest pair is {words[0]}: {format_logit(shown[0][1])}.",
+        ),
         f"each bar is what two values do by meeting, minus what the two fields do on average; the "
         f"{len(shown)} strongest of {len(ranked)} pairs.",
         table(
@@ -206,6 +264,19 @@ def pairs_chart(explanation: Explanation) -> str:
             numbers=1,
         ),
     )
+
+
+def _pairs(names: Sequence[str], values: Sequence[float], width: float) -> Drawing:
+    rows = _Rows.of(width, count=len(values), beside=330, top=10, wide=28)
+    drawing = Drawing(rows.bottom + 48, width)
+    x = Scale.with_room(min(0.0, *values), max(0.0, *values), rows.start, rows.end, 52)
+    drawing.across(x, 8, rows.bottom, "raises or lowers the score (logit)", _ticks(x))
+    drawing.line(x.at(0), 8, x.at(0), rows.bottom, "zero")
+    for place, (name, value) in enumerate(zip(names, values, strict=True)):
+        rows.name(drawing, place, name)
+        drawing.bar(x.at(0), x.at(value), rows.at(place) - 9, 18, "f-pairwise")
+        _amount(drawing, x.at(value), rows.at(place), value)
+    return drawing
 
 
 def _ticks(x: Scale) -> list[str]:

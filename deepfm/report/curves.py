@@ -9,7 +9,10 @@ from deepfm.evaluation.branches import JudgedBranch
 from deepfm.events import Epoch
 from deepfm.formats import format_auc, format_count, format_loss, format_probability
 from deepfm.report.document import chart, table
-from deepfm.report.drawing import Drawing, Scale
+from deepfm.report.drawing import NARROW, WIDE, Drawing, Scale, wide_and_narrow
+
+Curve = tuple[str, str, Sequence[float], Sequence[float]]
+"""Name, CSS class, places and heights of a line."""
 
 BRANCHES: Final[Mapping[str, str]] = {
     "linear": "linear alone",
@@ -18,21 +21,26 @@ BRANCHES: Final[Mapping[str, str]] = {
     "deep": "deep branch alone",
     "all": "all together",
 }
-_LEFT: Final = 64
-_RIGHT: Final = 700
+_LEFT: Final = 48
+"""Where an upright scale stands, right of its numbers."""
+_SIDE: Final = 296
+"""Pixels of a square plot's side."""
+_TOP: Final = 24
+_BELOW: Final = 60
+"""Room for the numbers and the name of a level scale."""
 
 
 def roc_chart(curves: Sequence[tuple[str, str, RocCurve, float | None]]) -> str:
     """Curves by (name, CSS class, curve, AUC), the whole model last."""
-    drawing, x, y = Drawing(470), Scale(0, 1, _LEFT, 470), Scale(0, 1, 410, 24)
-    drawing.across(x, 24, 410, "false positive rate: others taken for clicks", _percents(x))
-    drawing.up(y, _LEFT, 470, "true positive rate: clicked rows found", _percents(y))
+    drawing, x, y = _square(1, legend=len(curves) + 1)
+    drawing.across(x, _TOP, y.start, "false positive rate: others taken for clicks", _percents(x))
+    drawing.up(y, x.start, x.end, "true positive rate: clicked rows found", _percents(y))
     drawing.curve([(x.at(0), y.at(0)), (x.at(1), y.at(1))], "thin dash")
     for place, (name, kind, curve, auc) in enumerate(curves):
         points = zip(curve.fpr.tolist(), curve.tpr.tolist(), strict=True)
         drawing.curve([(x.at(a), y.at(b)) for a, b in points], kind)
-        _legend(drawing, 490, 44 + 24 * place, kind, f"{name} {format_auc(auc)}")
-    _legend(drawing, 490, 44 + 24 * len(curves), "thin dash", "guessing 0.5")
+        _legend(drawing, place, kind, f"{name} {format_auc(auc)}")
+    _legend(drawing, len(curves), "thin dash", "guessing 0.5")
     name, _, _, auc = curves[-1]
     return chart(
         "Clicked rows found, against others taken for clicks (ROC)",
@@ -45,9 +53,9 @@ def roc_chart(curves: Sequence[tuple[str, str, RocCurve, float | None]]) -> str:
 def calibration_chart(found: CalibrationTable) -> str:
     """Seen against predicted click rate with 95 % intervals, bin by bin."""
     end = 1.05 * float(max(found.predicted.max(), found.high.max()))
-    drawing, x, y = Drawing(400), Scale(0, end, _LEFT, 470), Scale(0, end, 340, 24)
-    drawing.across(x, 24, 340, "predicted probability", _percents(x))
-    drawing.up(y, _LEFT, 470, "seen click rate", _percents(y))
+    drawing, x, y = _square(end, legend=2)
+    drawing.across(x, _TOP, y.start, "predicted probability", _percents(x))
+    drawing.up(y, x.start, x.end, "seen click rate", _percents(y))
     drawing.curve([(x.at(0), y.at(0)), (x.at(end), y.at(end))], "thin dash")
     bins = list(
         zip(
@@ -60,8 +68,8 @@ def calibration_chart(found: CalibrationTable) -> str:
     for predicted, seen, low, high, _ in bins:
         drawing.line(x.at(predicted), y.at(low), x.at(predicted), y.at(high), "thin")
         drawing.dot(x.at(predicted), y.at(seen))
-    _legend(drawing, 490, 44, "whole", "the model")
-    _legend(drawing, 490, 68, "thin dash", "predicted = seen")
+    _legend(drawing, 0, "whole", "the model")
+    _legend(drawing, 1, "thin dash", "predicted = seen")
     rows = [
         (*(format_probability(value) for value in numbers), format_count(count))
         for *numbers, count in bins
@@ -81,29 +89,34 @@ def calibration_chart(found: CalibrationTable) -> str:
 def branches_chart(judged: Mapping[str, JudgedBranch]) -> str:
     """AUC of each branch alone and of all together, with 95 % intervals."""
     known = {name: each for name, each in judged.items() if each.auc is not None}
-    lows = [each.auc if each.auc_low is None else each.auc_low for each in known.values()]
-    highs = [each.auc if each.auc_high is None else each.auc_high for each in known.values()]
-    bottom = 20 + 34 * len(known)
-    drawing = Drawing(bottom + 48)
-    low, high = min(0.5, *(value or 0.5 for value in lows)), max(value or 0.5 for value in highs)
-    room = 0.04 * (high - low) or 0.01
-    x = Scale(low - room, high + room, 180, 600)
-    drawing.across(x, 12, bottom, "AUC", [f"{tick:.3g}" for tick in x.ticks()])
-    for place, (name, each) in enumerate(known.items()):
-        y, auc = 30 + 34 * place, each.auc or 0.5
-        drawing.words(168, y, BRANCHES[name], "end", "b" if name == "all" else "")
-        if each.auc_low is not None and each.auc_high is not None:
-            drawing.line(x.at(each.auc_low), y, x.at(each.auc_high), y, "thin")
-        drawing.dot(x.at(auc), y)
-        drawing.words(612, y, format_auc(auc), "start", "b" if name == "all" else "")
     said = ", ".join(f"{BRANCHES[name]} {format_auc(each.auc)}" for name, each in known.items())
     return chart(
         "How well each branch ranks alone",
-        drawing.svg(f"AUC: {said}."),
+        wide_and_narrow(lambda width: _branches(known, width), f"AUC: {said}."),
         "each dot is the AUC with the other branches held at their average; the line through it is "
         "its 95 % interval (DeLong). A branch silenced is not a model trained without it.",
         branches_table(judged),
     )
+
+
+def _branches(known: Mapping[str, JudgedBranch], width: float) -> Drawing:
+    lows = [each.auc if each.auc_low is None else each.auc_low for each in known.values()]
+    highs = [each.auc if each.auc_high is None else each.auc_high for each in known.values()]
+    bottom = 20 + 34 * len(known)
+    drawing = Drawing(bottom + 48, width)
+    left, right = (180, width - 120) if width == WIDE else (124, width - 60)
+    low, high = min(0.5, *(value or 0.5 for value in lows)), max(value or 0.5 for value in highs)
+    room = 0.04 * (high - low) or 0.01
+    x = Scale(low - room, high + room, left, right)
+    drawing.across(x, 12, bottom, "AUC", [f"{tick:.3g}" for tick in x.ticks()])
+    for place, (name, each) in enumerate(known.items()):
+        y, auc = 30 + 34 * place, each.auc or 0.5
+        drawing.words(left - 10, y, BRANCHES[name], "end", "b" if name == "all" else "")
+        if each.auc_low is not None and each.auc_high is not None:
+            drawing.line(x.at(each.auc_low), y, x.at(each.auc_high), y, "thin")
+        drawing.dot(x.at(auc), y)
+        drawing.words(right + 10, y, format_auc(auc), "start", "b" if name == "all" else "")
+    return drawing
 
 
 def branches_table(judged: Mapping[str, JudgedBranch]) -> str:
@@ -129,33 +142,47 @@ def training_chart(history: History) -> str:
     lines = [("training", "thin", *history.curve("loss", "train"))]
     if part != "train":
         lines.append((part, "whole dash", *history.curve("loss", part)))
-    values = [value for *_, ys in lines for value in ys]
-    low, high = min(values), max(values)
-    room = 0.06 * (high - low) or 0.01
-    drawing = Drawing(360)
-    x = Scale(0, max(history.epochs[-1].epoch, 1), _LEFT, _RIGHT - 130)
-    y = Scale(low - room, high + room, 300, 24)
-    drawing.across(x, 24, 300, "epoch", [f"{tick:g}" for tick in x.ticks()])
-    drawing.up(y, _LEFT, _RIGHT - 130, "log loss", [f"{tick:.4g}" for tick in y.ticks()])
-    for place, (name, kind, xs, ys) in enumerate(lines):
-        drawing.curve([(x.at(a), y.at(b)) for a, b in zip(xs, ys, strict=True)], kind)
-        _legend(drawing, _RIGHT - 118, 44 + 24 * place, kind, name)
     kept = next((each.epoch for each in reversed(history.epochs) if each.best), None)
-    if kept is not None:
-        drawing.line(x.at(kept), 24, x.at(kept), 300, "thin dots")
-        drawing.words(x.at(kept), 14, f"kept: epoch {kept}", "middle", "m")
+    last = history.epochs[-1].epoch
     names = [
         f"{part} {what}" for part in ("train", "validation", "test") for what in ("loss", "AUC")
     ]
     return chart(
         "Loss, epoch by epoch",
-        drawing.svg(
-            f"Log loss over {len(history.epochs)} epochs, ending at {lines[-1][3][-1]:.4f}."
+        wide_and_narrow(
+            lambda width: _training(lines, last, kept, width),
+            f"Log loss over {len(history.epochs)} epochs, ending at {lines[-1][3][-1]:.4f}.",
         ),
         "down is better. Training down while the held-out line turns up is memorising; the "
         "training line is a running mean with dropout on, so it can lie above the other.",
         table(("epoch", *names), map(_epoch_row, history.epochs), numbers=7),
     )
+
+
+def _training(lines: Sequence[Curve], last_epoch: float, kept: int | None, width: float) -> Drawing:
+    values = [value for *_, ys in lines for value in ys]
+    low, high = min(values), max(values)
+    room = 0.06 * (high - low) or 0.01
+    bottom = 260
+    drawing = Drawing(bottom + _BELOW + 22 * len(lines), width)
+    x = Scale(0, max(last_epoch, 1), _LEFT, width - 12, whole=True)
+    y = Scale(low - room, high + room, bottom, _TOP)
+    drawing.across(x, _TOP, bottom, "epoch", [f"{tick:g}" for tick in x.ticks()])
+    drawing.up(y, x.start, x.end, "log loss", [f"{tick:.4g}" for tick in y.ticks()])
+    if kept is not None:
+        early = x.at(kept) < (x.start + x.end) / 2
+        drawing.line(x.at(kept), _TOP, x.at(kept), bottom, "thin dots")
+        drawing.words(  # a loss falls from the left: the corners it leaves free
+            x.at(kept) + (6 if early else -6),
+            bottom - 12 if early else _TOP + 12,
+            f"kept: epoch {kept}",
+            "start" if early else "end",
+            "m",
+        )
+    for place, (name, kind, xs, ys) in enumerate(lines):
+        drawing.curve([(x.at(a), y.at(b)) for a, b in zip(xs, ys, strict=True)], kind)
+        _legend(drawing, place, kind, name, bottom)
+    return drawing
 
 
 def _epoch_row(epoch: Epoch) -> tuple[str, ...]:
@@ -170,6 +197,17 @@ def _percents(scale: Scale) -> list[str]:
     return [f"{100 * tick:.3g} %" for tick in scale.ticks()]
 
 
-def _legend(drawing: Drawing, x: float, y: float, kind: str, words: str) -> None:
-    drawing.curve([(x, y), (x + 26, y)], kind)
-    drawing.words(x + 34, y, words)
+def _square(end: float, legend: int) -> tuple[Drawing, Scale, Scale]:
+    """A plot as high as wide from 0 to `end` on both scales, with lines of legend below."""
+    bottom = _TOP + _SIDE
+    drawing = Drawing(bottom + _BELOW + 22 * legend, NARROW)
+    return drawing, Scale(0, end, _LEFT, _LEFT + _SIDE), Scale(0, end, bottom, _TOP)
+
+
+def _legend(
+    drawing: Drawing, place: int, kind: str, words: str, bottom: float = _TOP + _SIDE
+) -> None:
+    """A line of the legend under a plot."""
+    y = bottom + _BELOW + 22 * place
+    drawing.curve([(_LEFT, y), (_LEFT + 26, y)], kind)
+    drawing.words(_LEFT + 34, y, words)

@@ -79,7 +79,7 @@ def _sentence(spans: list[Span]) -> str:
         if span.emphasis in ("linear", "pairwise", "deep"):
             words = f'<b class="{span.emphasis}">{words}</b>'
         elif span.emphasis:
-            words = f"<b>{words}</b>"
+            words = f"<b><bdi>{words}</bdi></b>"
         pieces.append(words)
     return f'<p class="lead">{"".join(pieces)}</p>'
 
@@ -118,4 +118,6 @@ def _values(model: TrainedModel, explanation: Explanation) -> str:
             others = paragraph("Columns that the model does not read:") + table(
                 ("column", "value"), left, numbers=0
             )
+    if not any(seen for *_, seen in rows):
+        return table(("field", "value"), [row[:2] for row in rows], numbers=0) + others
     return table(("field", "value", "the model takes it for"), rows, numbers=0) + others

@@ -9,7 +9,7 @@ from deepfm.evaluation import Evaluation, evaluate, roc_of, term_shares
 from deepfm.evaluation.branches import judge_branches
 from deepfm.evaluation.counting import count
 from deepfm.evaluation.figures import auc_of
-from deepfm.events import Started
+from deepfm.events import Notice, Started
 from deepfm.explanation.beyond import find_beyond
 from deepfm.formats import (
     format_auc,
@@ -21,7 +21,14 @@ from deepfm.formats import (
     format_rate,
 )
 from deepfm.report.curves import branches_chart, calibration_chart, roc_chart, training_chart
-from deepfm.report.document import document, paragraph, section, table
+from deepfm.report.document import (
+    document,
+    paragraph,
+    section,
+    side_by_side,
+    table,
+    tiles,
+)
 from deepfm.terms import TERM_NAMES
 from deepfm.trained import TrainedModel
 
@@ -43,7 +50,9 @@ def run_report(model: TrainedModel, found: Evaluation | None = None, *, name: st
     found = found or evaluate(model)
     return document(
         name or f"{model.model.name} on {model.dataset_name}",
-        paragraph(_lead(model, found), "lead"),
+        paragraph(_what(model, found), "quiet"),
+        paragraph(_lead(found), "lead"),
+        *(paragraph(each.text, "note") for each in model.events() if isinstance(each, Notice)),
         *(_judged(model, found) if found.judged is not None else ()),
         *_beyond(model),
         section("How it learned", training_chart(history_of(model.events())), _learned(model)),
@@ -53,19 +62,32 @@ def run_report(model: TrainedModel, found: Evaluation | None = None, *, name: st
     )
 
 
-def _lead(model: TrainedModel, found: Evaluation) -> str:
-    what = f"{model.model.name} on {model.dataset_name}"
+def _what(model: TrainedModel, found: Evaluation) -> str:
+    """ "DeepFM on demo · 10 fields · 48,000 training rows · judged by 6,000 test rows"."""
+    parts = [f"{model.model.name} on {model.dataset_name}", f"{len(model.fields)} fields"]
+    if (started := _started(model)) is not None:
+        parts.append(f"{format_count(started.train_rows)} training rows")
+    if found.judged is not None:
+        parts.append(f"judged by {format_count(found.rows)} {found.part} rows")
+    return " · ".join(parts)
+
+
+def _started(model: TrainedModel) -> Started | None:
+    return next((each for each in model.events() if isinstance(each, Started)), None)
+
+
+def _lead(found: Evaluation) -> str:
     if found.auc is None:
         why = (
             "its rows have one class only"
             if found.judged is not None
             else "only training rows were kept"
         )
-        return f"{what}. How well it ranks cannot be said: {why}."
+        return f"How well it ranks cannot be said: {why}."
     clicked = round(100 * found.auc)
     return (
-        f"{what}: AUC {format_auc(found.auc)}. Shown a clicked and an unclicked impression, it "
-        f"ranks the clicked one higher {clicked} times in 100."
+        f"AUC {format_auc(found.auc)}: shown a clicked and an unclicked impression, it ranks the "
+        f"clicked one higher {clicked} times in 100."
     )
 
 
@@ -84,8 +106,12 @@ def _judged(model: TrainedModel, found: Evaluation) -> list[str]:
         section(
             f"How good it is: {format_count(found.rows)} {found.part} rows{which}",
             _figures(found, branches["all"].log_loss_low, branches["all"].log_loss_high),
-            roc_chart([*curves, (model.model.name, "whole", whole, found.auc)]) if whole else "",
-            calibration_chart(found.calibration),
+            side_by_side(
+                roc_chart([*curves, (model.model.name, "whole", whole, found.auc)])
+                if whole
+                else "",
+                calibration_chart(found.calibration),
+            ),
         ),
         section(
             "The branches",
@@ -127,7 +153,7 @@ def _figures(found: Evaluation, loss_low: float, loss_high: float) -> str:
         ("Base rate", format_probability(found.base_rate, 2), "share of rows that were clicked"),
     ]
     known = [row for row in rows if found.log_loss_calibrated is not None or "Platt" not in row[0]]
-    return table(("figure", "value", "beside it"), known, numbers=0)
+    return tiles(known)
 
 
 def _interval(low: float | None, high: float | None, how: str) -> str:
@@ -183,9 +209,11 @@ def _beyond(model: TrainedModel) -> list[str]:
 
 def _learned(model: TrainedModel) -> str:
     result = model.result
-    kept = f", the best one, {result.best_epoch}, kept" if result.best_epoch else ""
+    started = _started(model)
+    chosen = started is None or started.validation_rows > 0
+    kept = f", the {'best' if chosen else 'last'} one, {result.best_epoch}, kept"
     return paragraph(
-        f"{result.epochs} epochs in {format_duration(result.seconds)}{kept}; "
+        f"{result.epochs} epochs in {format_duration(result.seconds)}{kept if result.best_epoch else ''}; "
         f"{format_rate(result.examples_per_second)} training rows end to end."
         + (" It was stopped by hand." if result.stopped else "")
     )
@@ -205,7 +233,7 @@ def _settings(model: TrainedModel) -> str:
 
 
 def _data(model: TrainedModel) -> str:
-    started = next((e for e in model.events() if isinstance(e, Started)), None)
+    started = _started(model)
     words = f"Dataset {model.dataset_name}, fingerprint {model.dataset_fingerprint}. "
     if started is not None:
         words += (
