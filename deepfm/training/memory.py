@@ -16,6 +16,8 @@ from deepfm.config import (
 from deepfm.data.dataset import Dataset
 from deepfm.errors import LimitError
 
+BYTES_OF_A_SUM: Final = 4
+"""The gradient of all devices of each parameter, float32, beside the first device's own."""
 BYTES_OF_A_REPLICA: Final = 8
 """Weight and gradient of each parameter, float32 both, on a device that does not move them."""
 
@@ -34,7 +36,8 @@ def check_memory(
             f"This model has {count:,} parameters; at most {limit:,} are allowed here "
             "(DEEPFM_MAX_PARAMETERS). Lower the factor size or the MLP dims, or raise min_count."
         )
-    _refuse_beyond(count * BYTES_A_PARAMETER, device)
+    bytes_of_sum = BYTES_OF_A_SUM if replicas else 0
+    _refuse_beyond(count * (BYTES_A_PARAMETER + bytes_of_sum), device)
     for replica in replicas:
         _refuse_beyond(count * BYTES_OF_A_REPLICA, replica)
 

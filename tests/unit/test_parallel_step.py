@@ -11,14 +11,15 @@ from torch import Tensor
 
 from deepfm.config import ALL_GPUS, ModelConfig, TrainConfig
 from deepfm.data.dataset import Dataset
-from deepfm.errors import LimitError
+from deepfm.errors import LimitError, RunError
 from deepfm.events import Epoch, Event, Notice, Started
 from deepfm.model import DeepFM
 from deepfm.training import devices, loop, memory, session
 from deepfm.training.checkpoint import has_checkpoint
+from deepfm.training.cuda import parallel as parallel_module
 from deepfm.training.cuda.capture import CaptureFailed, CudaRecorder
 from deepfm.training.cuda.moves import Bfloat16Deep
-from deepfm.training.cuda.parallel import ParallelStep, rehearsed
+from deepfm.training.cuda.parallel import ParallelStep, check_exchange, rehearsed
 from deepfm.training.devices import choose_devices, device_name
 from deepfm.training.step import PlainStep, choose_step
 from tests.unit.test_cuda_step import (
@@ -40,12 +41,15 @@ __all__ = ["dataset"]
 on_gpus = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
 
 UNEVEN = [64, 64, 37, 64, 2, 1, 65]
-"""Sizes of batches that three devices cannot share evenly, some smaller than the devices are many,
-and more of them than there may be graphs.
-"""
+"""Batch sizes that three devices cannot share evenly; in some there are fewer rows than devices."""
+
+
+BATCHES_OF_64 = TrainConfig(batch_size=64)
 
 
 def parallel(model: DeepFM, train: TrainConfig, count: int = 3) -> ParallelStep:
+    """Over so many CPUs, which record the shares of a batch of 64 rows."""
+    train = train.with_values(batch_size=64)
     return rehearsed(model, train, [FakeRecorder() for _ in range(count)])[0]
 
 
@@ -141,17 +145,16 @@ def test_another_step_goes_on_from_its_state(optimizer):
 # --- around the capture -------------------------------------------------------------------
 
 
-def test_shares_are_recorded_once_for_a_whole_batch_and_once_for_the_last():
-    train = TrainConfig(batch_size=64)
+def test_the_share_of_a_whole_batch_is_recorded_once_and_the_last_is_computed_eagerly():
+    train = BATCHES_OF_64
     recorders = [FakeRecorder() for _ in range(2)]
     step, name = rehearsed(new_model(SMALL, train), train, recorders)
     assert name == "each batch divided among 2 GPUs, captured as CUDA graphs, adam"
     for recorder in recorders:
         recorder.events.clear()
-    losses(step, [batches(1, rows)[0] for rows in (64, 64, 17, 64, 17, 9)])
+    losses(step, [batches(1, rows)[0] for rows in (17, 64, 64, 17, 64, 65)])
     for recorder in recorders:
-        assert recorder.events.count("record") == 2
-        assert recorder.events.count("replay") == 5
+        assert recorder.events == ["aside", "record", "replay", "replay", "replay"]
 
 
 def test_rehearsing_moves_nothing():
@@ -163,7 +166,7 @@ def test_rehearsing_moves_nothing():
 
 @pytest.mark.parametrize("optimizer", ["adam", "lazy-adam"])
 def test_where_one_device_cannot_capture_none_does_and_the_name_says_so(optimizer, caplog):
-    train = TrainConfig(optimizer=optimizer)
+    train = BATCHES_OF_64.with_values(optimizer=optimizer)
     recorders = [FakeRecorder(), FakeRecorder(fails=CaptureFailed("not permitted"))]
     plain, model = new_model(SMALL, train), new_model(SMALL, train)
     step, name = rehearsed(model, train, recorders)
@@ -175,7 +178,7 @@ def test_where_one_device_cannot_capture_none_does_and_the_name_says_so(optimize
 
 
 def test_a_capture_that_fails_later_goes_on_eagerly_from_where_it_was(caplog):
-    train = TrainConfig()
+    train = BATCHES_OF_64
     recorders = [FakeRecorder(), FakeRecorder()]
     plain, model = new_model(SMALL, train), new_model(SMALL, train)
     step, _ = rehearsed(model, train, recorders)
@@ -198,6 +201,17 @@ def test_bfloat16_is_used_by_every_replica_and_named():
     for replica in step._replicas:
         assert isinstance(replica._objective.model.deep, Bfloat16Deep)
     assert {weight.dtype for each in step._replicas for weight in each.weights} == {torch.float32}
+
+
+def test_gpus_that_cannot_send_to_each_other_are_refused_with_the_way_out(monkeypatch):
+    check_exchange([CPU, CPU])
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("NCCL Error 2: unhandled system error\nmore of it")
+
+    monkeypatch.setattr(parallel_module, "broadcast", refuse)
+    with pytest.raises(RunError, match=r"system error\)\. Set the device to cuda, which trains"):
+        check_exchange([CPU, CPU])
 
 
 # --- the choice of devices ----------------------------------------------------------------
@@ -289,7 +303,7 @@ def test_a_run_over_several_devices_goes_on_from_its_checkpoint(dataset, tmp_pat
 
 
 def on_one_gpu_twice(model: DeepFM, train: TrainConfig) -> tuple[ParallelStep, str]:
-    device = torch.device("cuda")
+    device, train = torch.device("cuda"), train.with_values(batch_size=64)
     return rehearsed(model, train, [CudaRecorder(device), CudaRecorder(device)])
 
 
@@ -320,6 +334,7 @@ def test_dense_gradients_are_captured_and_repeat_to_the_last_digit():
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_all_gpus_follow_the_plain_step(variant):
     config, train = VARIANTS[variant]
+    train = train.with_values(batch_size=64)
     data = batches(20, device="cuda") + [batches(1, rows, "cuda")[0] for rows in UNEVEN]
     plain, divided = (new_model(config, train, "cuda") for _ in range(2))
     step, _ = choose_step(divided, train, *choose_devices(ALL_GPUS)[1:])

@@ -16,9 +16,10 @@ from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.cuda import comm
+from torch.nn.parallel import comm
 
 from deepfm.config import TrainConfig
+from deepfm.errors import RunError
 from deepfm.model import DeepFM
 from deepfm.training.cuda.capture import (
     BatchGraph,
@@ -28,7 +29,7 @@ from deepfm.training.cuda.capture import (
     Recorder,
 )
 from deepfm.training.cuda.moves import Objective, multiply_in_bfloat16
-from deepfm.training.cuda.step import MOST_GRAPHS, REHEARSAL_ROWS
+from deepfm.training.cuda.step import REHEARSAL_ROWS
 from deepfm.training.step import PlainStep, StepResult, mixed_seed
 
 _log = logging.getLogger(__name__)
@@ -51,7 +52,8 @@ class Share(NamedTuple):
 class Replica:
     """A model on one device, and the gradients of its shares of batches.
 
-    Graphs are made for MOST_GRAPHS sizes: the share of a whole batch and of an epoch's last.
+    The share of a whole batch is recorded. An epoch's last, smaller batch is computed eagerly:
+    a second graph would keep a second gradient of every table.
     """
 
     def __init__(self, model: DeepFM, config: TrainConfig, recorder: Recorder) -> None:
@@ -60,11 +62,12 @@ class Replica:
         self._objective = Objective(model, config.embedding_l2)
         self._fields = len(model.field_dims)
         self._recorder = recorder
-        self._graphs: dict[tuple[int, int], BatchGraph] = {}
+        self._whole_batch = config.batch_size
+        self._graph: BatchGraph | None = None
 
     def __call__(self, ids: Tensor, labels: Tensor, batch_rows: int, seed: int) -> Share:
         """int32[n, F] and float32[n], on any device; dropout is a pure function of the seed."""
-        graph = self._graph(len(ids), batch_rows)
+        graph = self._graph_of(len(ids), batch_rows)
         self._recorder.generator.manual_seed(seed)
         if graph is None:
             device = self._recorder.device
@@ -88,16 +91,17 @@ class Replica:
         share = objective * (len(labels) / batch_rows)
         return logits, loss, *torch.autograd.grad(share, self.weights)
 
-    def _graph(self, rows: int, batch_rows: int) -> BatchGraph | None:
-        """The graph for a share of this size, recorded at its first; None: compute eagerly."""
-        size = rows, batch_rows
-        if size not in self._graphs and len(self._graphs) < MOST_GRAPHS and self.records:
+    def _graph_of(self, rows: int, batch_rows: int) -> BatchGraph | None:
+        """The graph for a share of a whole batch, recorded at its first; None: compute eagerly."""
+        if batch_rows != self._whole_batch or not self.records:
+            return None
+        if self._graph is None:
             try:
-                self._graphs[size] = self.record(rows, batch_rows)
+                self._graph = self.record(rows, batch_rows)
             except CaptureFailed as error:
                 self.records = False
                 _log.warning("Shares of %d rows were not captured: %s", rows, error)
-        return self._graphs.get(size)
+        return self._graph
 
 
 class ParallelStep(PlainStep):
@@ -179,8 +183,25 @@ def choose(
     model: DeepFM, config: TrainConfig, others: Sequence[torch.device]
 ) -> tuple[ParallelStep, str]:
     """The step that divides batches among the model's GPU and others, and its name."""
-    first = next(model.parameters()).device
-    return rehearsed(model, config, [CudaRecorder(device) for device in (first, *others)])
+    devices = (next(model.parameters()).device, *others)
+    check_exchange(devices)
+    return rehearsed(model, config, [CudaRecorder(device) for device in devices])
+
+
+def check_exchange(devices: Sequence[torch.device]) -> None:
+    """RunError where tensors cannot be sent between these devices."""
+    try:
+        first, *copies = (torch.zeros(1, device=device) for device in devices)
+        broadcast(summed([(each,) for each in (first, *copies)])[0], copies)
+        for each in copies:
+            each.item()
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise RunError(
+            f"The GPUs of this machine cannot work together ({str(error).splitlines()[0]}). "
+            "Set the device to cuda, which trains on one of them."
+        ) from error
 
 
 def rehearsed(
