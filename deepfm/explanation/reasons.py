@@ -80,6 +80,11 @@ class Explanation:
     reference_means: dict[str, float] = field(default_factory=dict)
     deep_draws: DeepByField | None = field(default=None, compare=False, repr=False)
 
+    def _repr_html_(self) -> str:
+        from deepfm.explanation.notebook import explanation_html
+
+        return explanation_html(self)
+
     @property
     def permutations(self) -> int:
         """How many random orders deep by field rests on; 0 without."""

@@ -211,9 +211,10 @@ def _learned(model: TrainedModel) -> str:
     result = model.result
     started = _started(model)
     chosen = started is None or started.validation_rows > 0
-    kept = f", the {'best' if chosen else 'last'} one, {result.best_epoch}, kept"
+    which = "best" if chosen else "last"
+    kept = f", the {which} one, {result.best_epoch}, kept" if result.best_epoch else ""
     return paragraph(
-        f"{result.epochs} epochs in {format_duration(result.seconds)}{kept if result.best_epoch else ''}; "
+        f"{result.epochs} epochs in {format_duration(result.seconds)}{kept}; "
         f"{format_rate(result.examples_per_second)} training rows end to end."
         + (" It was stopped by hand." if result.stopped else "")
     )

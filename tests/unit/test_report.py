@@ -171,6 +171,38 @@ def test_control_characters_are_shown_as_such(tmp_path, monkeypatch):
     assert "x\ufffd\ufffdy" in impression_report(model, explain(model, values))
 
 
+@pytest.mark.parametrize("name", ALL_MODELS)
+def test_an_explanation_shows_itself_in_a_notebook(name, tmp_path):
+    model = open_model(tmp_path / "run", **ALL_MODELS[name])
+    why = explain(model, row=3, permutations=5)
+    shown = why._repr_html_()
+    found = Reader(shown)
+    assert set(found.tags) <= {
+        *("div", "p", "b", "bdi", "svg", "text", "circle", "rect"),
+        *("table", "thead", "tbody", "tr", "th", "td"),
+    }
+    assert "://" not in shown and "url(" not in shown
+    for part in (why.base, why.logit, *(getattr(why, term) for term in why.terms)):
+        assert format_logit(part) in found.words
+    for field, value in why.seen_as.items():
+        assert field in found.words and (value or "(empty)") in found.words
+    bars = [float(width) for width in re.findall(r"<rect [^>]* width='([^']*)'", shown)]
+    parts = [abs(getattr(why, term)) for term in why.terms]
+    assert bars == pytest.approx([max(bars) * part / max(parts) for part in parts], abs=0.2)
+
+
+def test_no_value_becomes_a_tag_in_a_notebook(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_folders, "WORDS", HOSTILE)
+    model = open_model(tmp_path / "run")
+    values = {**{f"word_{i}": HOSTILE[i] for i in range(4)}, "price": "<script>alert(1)</script>"}
+    other = OtherImpression({**values, "word_0": HOSTILE[4]})
+    for found in (explain(model, values), explain(model, values, reference=other)):
+        shown = Reader(found._repr_html_())
+        assert "script" not in shown.tags
+        assert not [name for name, _ in shown.attributes if name.startswith("on")]
+        assert HOSTILE[2] in shown.words
+
+
 def test_a_slice_is_named_with_its_rows(tmp_path):
     model = open_model(tmp_path / "run")
     value = model.impression(row=0).fields["word_0"] or ""
