@@ -28,7 +28,14 @@ def inspect_verb(given: argparse.Namespace) -> dict[str, Any]:
 def prepare_verb(given: argparse.Namespace) -> dict[str, Any]:
     """A raw file to a dataset folder."""
     dataset = prepare_file(given, Path(given.file), Path(given.out))
-    return {"dataset": str(dataset.folder), **dataset.summary().to_dict()}
+    schema = dataset.schema
+    return {
+        "dataset": str(dataset.folder),
+        **dataset.summary().to_dict(),
+        "label": schema.label.name,
+        "positive": list(schema.positive),
+        "negative": list(schema.negative),
+    }
 
 
 def dataset_of(given: argparse.Namespace) -> "Dataset":
@@ -71,6 +78,7 @@ def prepare_file(given: argparse.Namespace, path: Path, out: Path | None) -> "Da
             schema=_read_schema(Path(given.schema)) if given.schema else None,
             label=given.label,
             positive=given.positive,
+            left_out=given.leave_out,
             out=out,
             on_event=line.show,
         )

@@ -80,7 +80,18 @@ def add_prepare_flags(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--preset", choices=sorted(PRESETS), help="named values; flags win")
     verb.add_argument("--test", metavar="FILE", help="test rows in a file of their own")
     verb.add_argument("--label", metavar="COLUMN", help="the label column; guessed if not given")
-    verb.add_argument("--positive", metavar="VALUE", help="the label value that means clicked")
+    verb.add_argument(
+        "--positive",
+        action="append",
+        metavar="VALUE",
+        help="a label value that means clicked; may be given several times",
+    )
+    verb.add_argument(
+        "--leave-out",
+        action="append",
+        metavar="VALUE",
+        help="a label value whose rows are left out; may be given several times",
+    )
     verb.add_argument("--schema", metavar="FILE", help="columns and roles as inspect prints them")
     for setting in PrepareConfig.settings():
         flag = "--split-seed" if setting.name == "seed" else setting.flag

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from deepfm.data.labelled import with_label, without_label
-from deepfm.data.reader import ROW, RowReader, Skipped, check_same_columns, open_rows
+from deepfm.data.labelled import clicked, with_label, without_label
+from deepfm.data.reader import ROW, RowReader, Skipped, check_same_columns, open_agreed
 from deepfm.data.reporting import OnEvent, Reporter, ShouldStop
 from deepfm.data.schema import Schema, SkippedRow
 from deepfm.errors import DataError, SchemaError
@@ -44,7 +44,7 @@ def open_for(model: TrainedModel, path: Path) -> RowReader:
 
     Other columns do not matter, and neither does the label, where columns have names.
     """
-    reader = open_rows(path, model.schema)
+    reader = open_agreed(path, model.schema)
     try:
         if model.schema.format.has_names and reader.format.has_names:
             _require(reader, tuple(field.name for field in model.fields))
@@ -159,10 +159,9 @@ def _require(reader: RowReader, names: tuple[str, ...]) -> None:
 def _labels(schema: Schema, reader: RowReader, rows: pa.RecordBatch) -> np.ndarray:
     """1 or 0, float32[N], of rows that all have a label."""
     column = rows.column(schema.label.name)
-    known = pa.array([*schema.negative, *schema.positive], pa.string())
-    places = pc.index_in(column, value_set=known)
-    if places.null_count:
-        first = pc.index(pc.is_null(places), True).as_py()
+    labels = clicked(schema, column)
+    if labels.null_count:
+        first = pc.index(pc.is_null(labels), True).as_py()
         line = reader.line_of(rows.column(ROW)[first].as_py())
         meant = " or ".join(map(repr, (*schema.positive, *schema.negative)))
         raise SchemaError(
@@ -170,7 +169,7 @@ def _labels(schema: Schema, reader: RowReader, rows: pa.RecordBatch) -> np.ndarr
             f"{column[first].as_py()!r} on {reader.row_word} {line:,}; "
             f"in this run a label is {meant}. Map its values to these."
         )
-    return (places.to_numpy() >= len(schema.negative)).astype(np.float32)
+    return labels.to_numpy(zero_copy_only=False).astype(np.float32)
 
 
 def _count_skipped(skipped: Skipped, reader: RowReader, rows: pa.RecordBatch, reason: str) -> None:

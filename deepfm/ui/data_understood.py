@@ -201,10 +201,24 @@ def _choose_format(job_id: str, known: FileFormat) -> FileFormat:
             key=f"encoding_{job_id}",
             width=170,
         )
+        skip = st.number_input(
+            "Lines above the table",
+            0,
+            value=known.skip,
+            key=f"skip_{job_id}",
+            help="A title or comments before the names and rows; they are passed over.",
+            width=170,
+        )
         header = st.checkbox("First row holds the names", known.header, key=f"header_{job_id}")
         quote = st.checkbox('Cells may stand in "quotes"', known.quote, key=f"quote_{job_id}")
     return dataclasses.replace(
-        known, kind="text", separator=separator, encoding=encoding, header=header, quote=quote
+        known,
+        kind="text",
+        separator=separator,
+        encoding=encoding,
+        header=header,
+        quote=quote,
+        skip=int(skip),
     )
 
 

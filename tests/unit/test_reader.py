@@ -383,7 +383,7 @@ def test_other_columns_are_named(tmp_path: Path) -> None:
     check("b,a\n1,2\n", label_needed=False)
     with pytest.raises(SchemaError, match=r"lacks 'b' and has 'c', 'd' besides"):
         check("y,a,c,d\n1,2,3,4\n")
-    with pytest.raises(SchemaError, match="lacks 'y'"):
+    with pytest.raises(SchemaError, match="lacks the label 'y'"):
         check("b,a\n1,2\n")
     schema = Schema(FileFormat("text", ","), schema.columns)
     check("1,2,3\n1,2,3\n")

@@ -11,11 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import pyarrow as pa
+
 from deepfm.config import PrepareConfig, Settings
 from deepfm.data.dataset.folder import VERSION, Dataset, open_dataset
 from deepfm.data.dataset.recording import Recording, Source
 from deepfm.data.dataset.writing import write_dataset
-from deepfm.data.reader import RowReader, check_same_columns, open_rows
+from deepfm.data.reader import RowReader, check_same_columns, open_agreed, open_rows
 from deepfm.data.reporting import OnEvent, Reporter, ShouldStop
 from deepfm.data.schema import Inspection, Schema, inspect
 from deepfm.data.side_by_side import in_order
@@ -38,6 +40,7 @@ def prepare(
     name: str | None = None,
     label: str | None = None,
     positive: str | Sequence[str] | None = None,
+    left_out: str | Sequence[str] | None = None,
     on_event: OnEvent | None = None,
     cancelled: ShouldStop | None = None,
     settings: Settings | None = None,
@@ -55,6 +58,7 @@ def prepare(
     name               what a person calls it; by default the train file's name
     label, positive    the label column, and the value or values that mean a click, where the
                        guess should not decide; every other value of it means no click
+    left_out           the value or values of the label whose rows are skipped
     on_event           receives Progress (at most ten a second) and Notice
     cancelled          asked often; once true, Cancelled is raised and nothing is left behind
 
@@ -68,7 +72,8 @@ def prepare(
     reporter = Reporter(on_event, cancelled)
     files = {"train": train, "validation": validation_file, "test": test}
     paths = {part: Path(path) for part, path in files.items() if path is not None}
-    schema = _choose_schema(paths["train"], schema, label, positive, settings)
+    said = Said(label, _texts(positive), _texts(left_out))
+    schema = _choose_schema(paths["train"], schema, said, settings)
     _check_split(schema, config)
     fingerprint = _fingerprint(paths, config, schema, reporter)
     recipe = Recipe(name or paths["train"].name, fingerprint, schema, config, settings)
@@ -161,7 +166,11 @@ def _file_sources(paths: dict[str, Path], recipe: Recipe) -> Iterator[list[Sourc
     split = "validation" not in paths and recipe.config.validation > 0
     with ExitStack() as opened:
         readers = {
-            part: opened.enter_context(open_rows(path, recipe.schema, settings=recipe.settings))
+            part: opened.enter_context(
+                (open_rows if part == "train" else open_agreed)(
+                    path, recipe.schema, settings=recipe.settings
+                )
+            )
             for part, path in paths.items()
         }
         for reader in readers.values():
@@ -170,7 +179,7 @@ def _file_sources(paths: dict[str, Path], recipe: Recipe) -> Iterator[list[Sourc
             Source(
                 paths[part].name,
                 None if part == "train" and split else part,
-                reader.batches(),
+                _with_all_columns(reader, recipe.schema),
                 reader.lines,
                 reader.row_word,
                 reader.skipped,
@@ -180,21 +189,37 @@ def _file_sources(paths: dict[str, Path], recipe: Recipe) -> Iterator[list[Sourc
         ]
 
 
+def _with_all_columns(reader: RowReader, schema: Schema) -> Iterator[pa.RecordBatch]:
+    """The reader's batches; a column that the model does not see may be lacking, and is empty."""
+    lacking = [name for name in schema.names if name not in reader.column_names]
+    for batch in reader.batches():
+        for name in lacking:
+            batch = batch.append_column(name, pa.nulls(batch.num_rows, pa.string()))
+        yield batch
+
+
 def _position(reader: RowReader) -> tuple[int, int]:
     return reader.bytes_done, reader.bytes_total
 
 
-def _choose_schema(
-    train: Path,
-    schema: Schema | None,
-    label: str | None,
-    positive: str | Sequence[str] | None,
-    settings: Settings,
-) -> Schema:
+@dataclass(frozen=True)
+class Said:
+    """What a person says of the label: its column, and what some of its values mean."""
+
+    label: str | None
+    positive: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+def _texts(given: str | Sequence[str] | None) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given or ())
+
+
+def _choose_schema(train: Path, schema: Schema | None, said: Said, settings: Settings) -> Schema:
     """The schema given or guessed, with the person's label; SchemaError if it cannot be used."""
-    if schema is None or label or positive:
+    if schema is None or said.label or said.positive or said.left_out:
         inspection = inspect(train, settings=settings, schema=schema)
-        schema = _with_label(inspection, label, positive, train, settings)
+        schema = _with_label(inspection, said, train, settings)
     if not schema.fields:
         raise SchemaError(
             f"{train.name}: no column is left as a field. Give at least one column the role "
@@ -208,23 +233,23 @@ def _choose_schema(
     return schema
 
 
-def _with_label(
-    inspection: Inspection,
-    label: str | None,
-    positive: str | Sequence[str] | None,
-    train: Path,
-    settings: Settings,
-) -> Schema:
+def _with_label(inspection: Inspection, said: Said, train: Path, settings: Settings) -> Schema:
     schema = inspection.schema
-    if label and label not in [column.name for column in schema.with_roles("label")]:
-        chosen = schema.with_label(label)
+    if said.label and said.label not in [column.name for column in schema.with_roles("label")]:
+        chosen = schema.with_label(said.label)
         inspection = inspect(train, settings=settings, schema=chosen)
         schema = inspection.schema
-    if not positive:
+    if not (said.positive or said.left_out):
         return schema
-    clicked = (positive,) if isinstance(positive, str) else tuple(positive)
-    others = tuple(value for value in inspection.label_values if value not in clicked)
-    return schema.with_label(schema.label.name, positive=clicked, negative=others)
+    left_out = {*schema.left_out, *said.left_out} - {*said.positive}
+    clicked = said.positive or tuple(text for text in schema.positive if text not in left_out)
+    others = inspection.label_values if said.positive else schema.negative
+    return schema.with_label(
+        schema.label.name,
+        positive=clicked,
+        negative=tuple(text for text in others if text not in {*clicked, *left_out}),
+        left_out=tuple(sorted(left_out)),
+    )
 
 
 def _check_split(schema: Schema, config: PrepareConfig) -> None:

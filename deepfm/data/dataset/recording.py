@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from deepfm.config import Settings
 from deepfm.data.dataset.merging import Column, merge
-from deepfm.data.labelled import with_label, without_label
+from deepfm.data.labelled import clicked, with_label, without_label
 from deepfm.data.reader import ROW, Skipped
 from deepfm.data.reporting import Reporter
 from deepfm.data.schema import Schema, SkippedRow
@@ -311,12 +311,10 @@ class Recording:
         labelled = with_label(self.schema, batch)
         if labelled.true_count < batch.num_rows:
             batch = batch.filter(labelled)
-        column = batch.column(self.schema.label.name)
-        known = pa.array([*self.schema.negative, *self.schema.positive], pa.string())
-        places = pc.index_in(column, value_set=known)
-        if places.null_count:
-            self._refuse_label(source, batch.filter(pc.is_null(places)), find_line)
-        return batch, (places.to_numpy() >= len(self.schema.negative)).astype(np.uint8)
+        labels = clicked(self.schema, batch.column(self.schema.label.name))
+        if labels.null_count:
+            self._refuse_label(source, batch.filter(pc.is_null(labels)), find_line)
+        return batch, labels.to_numpy(zero_copy_only=False).astype(np.uint8)
 
     def _skip_rows(
         self, source: Source, rows: pa.RecordBatch, reason: str, find_line: FindLine

@@ -6,7 +6,16 @@ from deepfm.data.reader.rows import (
     RowReader,
     Skipped,
     check_same_columns,
+    open_agreed,
     open_rows,
 )
 
-__all__ = ["ROW", "RowReader", "Skipped", "check_same_columns", "open_rows", "to_numbers"]
+__all__ = [
+    "ROW",
+    "RowReader",
+    "Skipped",
+    "check_same_columns",
+    "open_agreed",
+    "open_rows",
+    "to_numbers",
+]

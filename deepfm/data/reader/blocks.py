@@ -39,6 +39,8 @@ class BlockStream:
 
     Quoted cells may hold line feeds; where quotes are irregular the rows are read one by one, so
     that a quote left open costs one line and not the rest of the file.
+
+    header_line   the header as it stands in the file, b"" until it is taken
     """
 
     def __init__(self, source: Source, format: FileFormat, limit_bytes: int | None) -> None:
@@ -49,6 +51,10 @@ class BlockStream:
         self._line = 1
         self._cut_short = False
         self._width: int | None = None
+        self._header: list[str] | None = None
+        self.header_line = b""
+        for _ in range(format.skip):
+            self._take(self._pending.find(b"\n") + 1, None)
 
     @property
     def complete(self) -> bool:
@@ -82,6 +88,8 @@ class BlockStream:
                 f"{self._source.path.name!r} has no header that can be read; its first line "
                 f"{self.fault(rows)}."
             )
+        self.header_line = self._pending[: rows.consumed].strip(b"\r\n")
+        self._header = rows.cells[0]
         self._advance(rows)
         return rows.cells[0]
 
@@ -91,7 +99,9 @@ class BlockStream:
 
     def slow_reader(self, width: int | None) -> SlowReader:
         """The reader row by row that suits this file."""
-        return SlowReader(self._format.separator, width, quote=self._format.quote)
+        return SlowReader(
+            self._format.separator, width, quote=self._format.quote, header=self._header
+        )
 
     def quotes_in(self, data: bytes) -> bool:
         """Whether these rows have to be read as quoted text."""

@@ -10,6 +10,7 @@ from deepfm.data.schema.declared import SkippedRow
 NUL = "holds a NUL byte"
 NOT_UTF8 = "is not UTF-8 text"
 LONE_RETURN = "holds a carriage return in mid-line"
+REPEATED = "repeats the header"
 
 
 def columns_reason(found: int, expected: int) -> str:
@@ -67,6 +68,16 @@ class Lines:
                 start = int(self.ends[line]) + 1
         return self._at(np.array(wrong, np.int64))
 
+    def equal_to(self, text: bytes) -> np.ndarray:
+        """bool[L]: lines that hold this text and nothing else."""
+        length = self.ends - self.starts
+        close = np.flatnonzero((length == len(text)) | (length == len(text) + 1))
+        same = np.zeros(len(length), bool)
+        for line in close:
+            found = self.data[self.starts[line] : self.ends[line]]
+            same[line] = found.removesuffix(b"\r") == text
+        return same
+
     def _at(self, places: Ints) -> np.ndarray:
         marked = np.zeros(len(self.ends), bool)
         marked[np.searchsorted(self.ends, places)] = True
@@ -81,10 +92,13 @@ class Lines:
         )
 
 
-def mend_lines(data: bytes, separator: str, width: int) -> tuple[bytes, BadRows, Ints]:
+def mend_lines(
+    data: bytes, separator: str, width: int, header: bytes = b""
+) -> tuple[bytes, BadRows, Ints]:
     """The good lines of a block without quoting, its bad rows, and the line of each row.
 
     width     cells that a row must have
+    header    the file's first line, which files that were joined repeat; b"" without one
     returns   good lines; bad rows; int64[rows], blank lines are not rows
     """
     lines = Lines(data)
@@ -94,6 +108,8 @@ def mend_lines(data: bytes, separator: str, width: int) -> tuple[bytes, BadRows,
         NOT_UTF8: lines.not_utf8(),
         LONE_RETURN: lines.with_lone_return(),
     }
+    if header and header in data:
+        wrong[REPEATED] = lines.equal_to(header)
     for found in np.unique(widths[widths != width]):
         wrong[columns_reason(int(found), width)] = widths == found
     return split_off(lines, wrong)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepfm.data.reader.pieces import MAX_EXAMPLES, BadRows, Ints
-from deepfm.data.reader.plain import NOT_UTF8, NUL, columns_reason
+from deepfm.data.reader.plain import NOT_UTF8, NUL, REPEATED, columns_reason
 from deepfm.data.schema.declared import SkippedRow
 
 UNCLOSED = "opens a quote that is not closed"
@@ -74,10 +74,21 @@ class SlowReader:
     """Reads rows of a damaged or irregular block, giving up one line at a time.
 
     A line whose quote is not closed within reach is bad by itself and takes no other line along.
+
+    header   cells of the file's first row; rows equal to it, as files that were joined have them,
+             are bad
     """
 
-    def __init__(self, separator: str, width: int | None, *, quote: bool = True) -> None:
+    def __init__(
+        self,
+        separator: str,
+        width: int | None,
+        *,
+        quote: bool = True,
+        header: list[str] | None = None,
+    ) -> None:
         self._separator = separator
+        self._header = header
         self._width = width
         self._quote = quote
         mark = re.escape(separator.encode())
@@ -166,6 +177,8 @@ class SlowReader:
             return NOT_UTF8
         except csv.Error:
             return TANGLED
+        if row == self._header:
+            return REPEATED
         if self._width is not None and len(row) != self._width:
             return columns_reason(len(row), self._width)
         cells.append(row)

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -19,7 +19,14 @@ from deepfm.data.reader.pieces import MAX_EXAMPLES, Piece, Rows
 from deepfm.data.reader.sniffing import BINARY_KINDS, binary_kind, sniff
 from deepfm.data.reader.source import Source, check_regular, open_source
 from deepfm.data.reader.text import TextRows
-from deepfm.data.schema.declared import SEPARATORS, FileFormat, Schema, SkippedRow, listed
+from deepfm.data.schema.declared import (
+    FIELD_ROLES,
+    SEPARATORS,
+    FileFormat,
+    Schema,
+    SkippedRow,
+    listed,
+)
 from deepfm.errors import DataError, SchemaError
 
 _ENOUGH_TO_JUDGE: Final = 1_000
@@ -240,11 +247,33 @@ def _unpacked(source: Source, held: ExitStack) -> Path:
     return path
 
 
-def check_same_columns(schema: Schema, reader: RowReader, *, label_needed: bool = True) -> None:
-    """SchemaError that names missing and extra columns where a file is not as agreed.
+def open_agreed(path: Path, schema: Schema, *, settings: Settings | None = None) -> RowReader:
+    """Open a file that comes beside the one a schema was agreed on; a context manager.
 
-    Columns are known by name, so their order may differ. Without header on either side the
-    number of columns must be the same.
+    It is read as that file is; where it has not its columns, as it says itself: a test file may
+    have another separator, or lines above its table.
+    """
+    settings = settings or Settings.from_environment()
+    reader = open_rows(path, schema, settings=settings)
+    if reader.format.kind != "text" or _has_fields(schema, reader):
+        return reader
+    reader.close()
+    with foreign_errors_named(path):
+        own = sniff(path, settings).format
+    return open_rows(path, replace(schema, format=own), settings=settings)
+
+
+def _has_fields(schema: Schema, reader: RowReader) -> bool:
+    if schema.format.has_names:
+        return {column.name for column in schema.fields} <= set(reader.column_names)
+    return reader.column_names in _names_agreed(schema)
+
+
+def check_same_columns(schema: Schema, reader: RowReader, *, label_needed: bool = True) -> None:
+    """SchemaError that names what is missing of label and fields where a file is not as agreed.
+
+    Columns are known by name, so their order may differ, and others may stand beside them.
+    Without header on either side the number of columns must be the same.
     label_needed   False for a file to be scored, which may come without its label
     """
     found = reader.column_names
@@ -257,12 +286,18 @@ def check_same_columns(schema: Schema, reader: RowReader, *, label_needed: bool 
                 "on. Files without header must have the same columns in the same order."
             )
         return
-    missing = [name for name in agreed if name not in set(found)]
+    needed = [column.name for column in schema.columns if column.role in ("label", *FIELD_ROLES)]
+    missing = [name for name in needed if name in agreed and name not in set(found)]
+    if not missing:
+        return
     extra = [name for name in found if name not in set(agreed)]
-    if missing or extra:
-        parts = [f"lacks {listed(missing)}"] if missing else []
-        parts += [f"has {listed(extra)} besides"] if extra else []
+    besides = f" and has {listed(extra)} besides" if extra else ""
+    if missing == [column.name for column in schema.with_roles("label")]:
         raise SchemaError(
-            f"{reader.path.name!r} has other columns than agreed on: it {' and '.join(parts)}. "
-            "Give a file with the same columns."
+            f"{reader.path.name!r} lacks the label {missing[0]!r}{besides}, so nothing can be "
+            "measured on it. Leave it out here, and score it with predict once a model is trained."
         )
+    raise SchemaError(
+        f"{reader.path.name!r} has other columns than agreed on: it lacks {listed(missing)}"
+        f"{besides}. Give a file with the same columns."
+    )

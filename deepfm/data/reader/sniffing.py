@@ -12,11 +12,11 @@ from typing import Final
 from deepfm.config import Settings
 from deepfm.data.reader.columnar import ARROW_MAGIC, PARQUET_MAGIC, STREAM_MAGIC
 from deepfm.data.reader.entries import line_pattern, tidy
-from deepfm.data.reader.quoted import SlowReader
+from deepfm.data.reader.header import fitted_names, has_header, rows_above
+from deepfm.data.reader.quoted import SlowReader, SlowRows
 from deepfm.data.reader.source import check_is_data, compression_of, open_source
 from deepfm.data.reader.utf8 import to_utf8
 from deepfm.data.schema.declared import FileFormat, Kind
-from deepfm.data.schema.words import is_label_name
 from deepfm.errors import DataError
 
 HEAD_BYTES: Final = 4 << 20
@@ -24,9 +24,9 @@ BINARY_KINDS: Final[tuple[Kind, ...]] = ("parquet", "arrow")
 _LINES_BYTES: Final = 1 << 20
 _MOST_ROWS: Final = 500
 _CELLS: Final = 200_000
-_PLAIN_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_NO_VALUE: Final = frozenset({"", "na", "n/a", "nan", "null", "none", "\\n", "?"})
-_ORDER: Final = ("\t", ",", ";", "|", " ")
+_ORDER: Final = ("\t", ",", ";", "|", "\x01", "~", "^", " ")
+_UNREADABLE: Final = ("::", "||", ":")
+"""What separates cells in some files and is not read; the more telling first."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ def sniff_bytes(path: Path, head: bytes, *, whole: bool) -> Sniffed:
     if entries:
         numbers = _number_positions(text, entries)
         return Sniffed(FileFormat(entries, encoding=encoding, numbers=numbers), remarks)
-    return Sniffed(_text_format(text, encoding, whole), remarks)
+    format, above = _text_format(path, text, encoding)
+    return Sniffed(format, (*remarks, *above))
 
 
 def _encoding(path: Path, head: bytes, whole: bool) -> tuple[str, tuple[str, ...]]:
@@ -106,7 +107,8 @@ def _utf16_by_zeros(head: bytes) -> str:
     return ""
 
 
-_CONTROL: Final = bytes(set(range(32)) - {0, 9, 10, 12, 13}) + b"\x7f"
+_CONTROL: Final = bytes(set(range(32)) - {0, 1, 9, 10, 12, 13}) + b"\x7f"
+"""Without Ctrl-A, by which Hive separates cells."""
 
 
 def _control_characters(head: bytes) -> int:
@@ -172,32 +174,61 @@ def _number_positions(text: bytes, kind: Kind) -> tuple[int, ...]:
     return tuple(positions)
 
 
-def _text_format(text: bytes, encoding: str, whole: bool) -> FileFormat:
-    """Separator, quoting and header of separated text."""
-    best: tuple[tuple[float, bool, int], FileFormat, list[list[str]]] | None = None
+def _text_format(path: Path, text: bytes, encoding: str) -> tuple[FileFormat, tuple[str, ...]]:
+    """Separator, quoting, header and what stands above it, of separated text; and a remark."""
+    best: tuple[tuple[float, bool, int], FileFormat, SlowRows] | None = None
     quoting = (True, False) if b'"' in text else (True,)
     for separator in _ORDER:
         for quote in quoting:
-            rows = _first_rows(text, separator, quote, whole)
-            width, share = _modal_width(rows)
+            rows = _first_rows(text, separator, quote)
+            width, share = _modal_width(rows.cells)
             if width < 2 or share < 0.5:
                 continue
             # A separator inside quotes or numbers may be as regular, but makes fewer columns.
             rank = (round(share, 1 if quote else 2) + quote * 0.01, separator != " ", width)
             if best is None or rank > best[0]:
-                format = FileFormat("text", separator, encoding=encoding, quote=quote)
-                best = (rank, format, [row for row in rows if row])
+                best = (rank, FileFormat("text", separator, encoding=encoding, quote=quote), rows)
     if best is None:
-        rows = _first_rows(text, "\0", True, whole)
-        return FileFormat("text", ",", header=has_header(rows), encoding=encoding)
-    return replace(best[1], header=has_header(best[2]))
+        _refuse_other_separator(path, text)
+        header = has_header(_first_rows(text, "\0", True).cells)
+        return FileFormat("text", ",", header=header, encoding=encoding), ()
+    return _with_header(text, best[1], best[2], width=best[0][2])
 
 
-def _first_rows(text: bytes, separator: str, quote: bool, whole: bool) -> list[list[str]]:
+def _with_header(
+    text: bytes, format: FileFormat, rows: SlowRows, width: int
+) -> tuple[FileFormat, tuple[str, ...]]:
+    """The format with its header, below the lines that are not of the table."""
+    above = rows_above(rows.cells, width)
+    table = rows.cells[above:]
+    header = has_header([fitted_names(table[0], table[1:]), *table[1:]])
+    if not above:
+        return replace(format, header=header), ()
+    bad = set(rows.bad.rows.tolist())
+    lines = [line for number, line in enumerate(rows.lines) if number not in bad]
+    first = text.split(b"\n", 1)[0].decode("utf-8", "replace").strip()
+    some = "line is" if lines[above] == 1 else f"{lines[above]} lines are"
+    return replace(format, header=header, skip=lines[above]), (
+        f"The first {some} not of the table and passed over; the file begins {first[:80]!r}.",
+    )
+
+
+def _refuse_other_separator(path: Path, text: bytes) -> None:
+    """DataError for cells that are separated, but by a sign that is not read."""
+    for sign in _UNREADABLE:
+        widths = [line.count(sign.encode()) for line in text.split(b"\n", 50)[:50] if line.strip()]
+        if min(widths) == max(widths) > 0:
+            raise DataError(
+                f"The cells of {path.name!r} are separated by {sign!r}, which cannot be read; "
+                "replace it by a tab or a comma."
+            )
+
+
+def _first_rows(text: bytes, separator: str, quote: bool) -> SlowRows:
     first = text[: text.find(b"\n") + 1 or None]
     most = max(20, min(_MOST_ROWS, _CELLS // (first.count(separator.encode()) + 1)))
     reader = SlowReader(separator, None, quote=quote)
-    return reader.read(text, final=True, most=most).cells
+    return reader.read(text, final=True, most=most)
 
 
 def _modal_width(rows: Sequence[Sequence[str]]) -> tuple[int, float]:
@@ -207,50 +238,3 @@ def _modal_width(rows: Sequence[Sequence[str]]) -> tuple[int, float]:
     width, count = Counter(map(len, rows)).most_common(1)[0]
     share = count / len(rows)
     return width, share if len(rows[0]) == width else share - 0.1
-
-
-def has_header(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row names the columns, judged against the rows below it."""
-    if not rows:
-        return False
-    first, below = [cell.strip() for cell in rows[0]], rows[1:]
-    if _counts_columns(first):
-        return True
-    if any(_is_number(cell) for cell in first) or not any(first):
-        return False
-    columns = list(zip(*(row for row in below if len(row) == len(first)), strict=True))
-    if not columns:
-        return any(is_label_name(cell) for cell in first) or not below
-    votes = [
-        _names_column(name, [cell.strip() for cell in column])
-        for name, column in zip(first, columns, strict=True)
-    ]
-    return sum(votes) > 0
-
-
-def _counts_columns(first: Sequence[str]) -> bool:
-    """0,1,2,… as pandas writes for columns without names, perhaps with an index before."""
-    numbers = [cell for cell in first if cell]
-    counted = [[str(n + start) for n in range(len(numbers))] for start in (0, 1)]
-    return len(numbers) >= 3 and numbers in counted and first[-1] != ""
-
-
-def _names_column(name: str, values: Sequence[str]) -> float:
-    """How much the first cell looks like the name of what stands below: above 0 if it does."""
-    held = [value for value in values if value.lower() not in _NO_VALUE]
-    if not name or not held:
-        return 0.0
-    if name in held:
-        return -1.0
-    if is_label_name(name):
-        return 3.0
-    if sum(map(_is_number, held)) >= 0.8 * len(held):
-        return 2.0
-    same_length = len({len(value) for value in held}) == 1
-    if same_length and len(held) >= 5:
-        return 1.0 if len(name) != len(held[0]) else -1.0
-    return 0.5 if len(set(held)) <= len(held) / 2 else 0.0
-
-
-def _is_number(text: str) -> bool:
-    return _PLAIN_NUMBER.fullmatch(text) is not None

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from deepfm.data.reader.blocks import Block, BlockRows, parse_in_order
+from deepfm.data.reader.header import fitted_names
 from deepfm.data.reader.names import invented_names, unique_names
 from deepfm.data.reader.pieces import Piece, text_batch
 from deepfm.data.reader.plain import mend_lines
@@ -19,6 +20,7 @@ from deepfm.errors import DataError
 
 MAX_COLUMNS: Final = 20_000
 _HEAD_ROWS: Final = 1_000
+_FIT_ROWS: Final = 50
 _GLANCE: Final = 64
 
 
@@ -38,7 +40,9 @@ class TextRows(BlockRows):
         super().__init__(source, format, limit_bytes)
         self._separator = format.separator
         if format.header:
-            self.names = unique_names(self._stream.take_header())
+            header = _uncommented(self._stream.take_header())
+            below = self._stream.head(_FIT_ROWS).cells
+            self.names = unique_names(fitted_names(header, below))
         else:
             self.names = self._names_by_shape(names)
         if len(self.names) > MAX_COLUMNS:
@@ -76,7 +80,8 @@ class TextRows(BlockRows):
         if self._stream.quotes_in(block.data):
             slow = self._stream.slow_reader(len(self.names)).read(block.data, final=True)
             return self._slow_piece(slow, block.first_line)
-        good, bad, lines = mend_lines(block.data, self._separator, len(self.names))
+        header = self._stream.header_line
+        good, bad, lines = mend_lines(block.data, self._separator, len(self.names), header)
         batch = text_batch(parse_cells(good, self._separator, len(self.names)), self.names)
         return Piece(batch, len(lines), bad, block.first_line, lines)
 
@@ -84,6 +89,8 @@ class TextRows(BlockRows):
         """The columns of a block without any fault; None where there is one."""
         data, quoted = block.data, self._stream.quotes_in(block.data)
         if b"\0" in data or (not quoted and _has_lone_return(data)):
+            return None
+        if self._stream.header_line and self._stream.header_line in data:
             return None
         rows = data.count(b"\n") + (not data.endswith(b"\n"))
         if block.lines is not None:
@@ -99,6 +106,12 @@ class TextRows(BlockRows):
         columns = [pa.array([cell or None for cell in cells], pa.string()) for cells in by_column]
         lines = np.array(slow.lines, np.int64)
         return Piece(text_batch(columns, self.names), len(lines), slow.bad, first_line, lines)
+
+
+def _uncommented(header: list[str]) -> list[str]:
+    """A header without the # that some tools write before it."""
+    first = header[0].strip()
+    return [first.lstrip("# "), *header[1:]] if first.startswith("#") else header
 
 
 def common_width(rows: list[list[str]]) -> int:

@@ -23,6 +23,9 @@ SEPARATORS: Final[Mapping[str, str]] = {
     ";": "semicolon",
     "|": "pipe",
     " ": "space",
+    "\x01": "Ctrl-A",
+    "~": "tilde",
+    "^": "caret",
 }
 ENCODINGS: Final = ("utf-8", "utf-16", "utf-16-le", "utf-16-be", "windows-1252")
 
@@ -32,7 +35,8 @@ class FileFormat:
     """How the bytes of a file become cells; separator, header, encoding, quote only for text.
 
     `numbers` (libsvm, libffm) holds the positions, counted from 0, of entries whose index never
-    changes, so that the value behind the colon is the cell and not the index.
+    changes, so that the value behind the colon is the cell and not the index. `skip` lines of
+    text, a title say, stand before the table.
     """
 
     kind: Kind
@@ -42,12 +46,15 @@ class FileFormat:
     quote: bool = True
     compression: Compression = ""
     numbers: tuple[int, ...] = ()
+    skip: int = 0
 
     def __post_init__(self) -> None:
         _one_of("File format", self.kind, get_args(Kind))
         _one_of("Separator", self.separator, tuple(SEPARATORS))
         _one_of("Encoding", self.encoding, ENCODINGS)
         _one_of("Compression", self.compression, get_args(Compression))
+        if type(self.skip) is not int or self.skip < 0:
+            raise SchemaError(f"Lines above the table are {self.skip!r}; give 0 or more.")
 
     @property
     def has_names(self) -> bool:
@@ -62,13 +69,18 @@ class FileFormat:
             return ", ".join((names.get(self.kind, self.kind), *packed))
         header = "with header" if self.header else "no header"
         encoding = "Windows-1252" if self.encoding == "windows-1252" else self.encoding.upper()
+        above = (f"below {self.skip} other line{'s' * (self.skip != 1)}",) if self.skip else ()
         return ", ".join(
-            (f"{SEPARATORS[self.separator]}-separated text", header, encoding, *packed)
+            (f"{SEPARATORS[self.separator]}-separated text", header, *above, encoding, *packed)
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """To JSON's types."""
-        return {**_shallow(self), "numbers": list(self.numbers)}
+        """To JSON's types; `skip` only where lines are skipped.
+
+        So a dataset of a file that begins with its table keeps the fingerprint that it had before.
+        """
+        values = {**_shallow(self), "numbers": list(self.numbers)}
+        return values if self.skip else {key: values[key] for key in values if key != "skip"}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

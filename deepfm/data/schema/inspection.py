@@ -110,8 +110,14 @@ def _agreed_or_guessed(
     if schema.positive or schema.negative or len(labels) != 1:
         return replace(schema, format=reader.format)
     facts = columns[schema.names.index(labels[0].name)]
-    positive, negative, _ = label_meanings(facts)
-    return replace(schema, format=reader.format, positive=positive, negative=negative)
+    meant = label_meanings(facts)
+    return replace(
+        schema,
+        format=reader.format,
+        positive=meant.positive,
+        negative=meant.negative,
+        left_out=schema.left_out or meant.left_out,
+    )
 
 
 def _guessed(columns: Sequence[Facts], format: FileFormat) -> Schema:
@@ -133,8 +139,8 @@ def _guessed_entries(
 ) -> Schema:
     """libsvm and libffm say by their form which is the label, and which entries are numbers."""
     first = columns[0]
-    positive, negative, how = label_meanings(first)
-    label = LabelGuess(0, f"the first number of each line{how}", positive, negative)
+    meanings = label_meanings(first)
+    label = LabelGuess(0, f"the first number of each line{meanings.how}", meanings)
     roles: list[Guess] = [("label", label.reason)]
     for position in range(len(columns) - 1):
         if position in format.numbers:
@@ -156,8 +162,9 @@ def _schema(
             Column(facts.name, role, reason)
             for facts, (role, reason) in zip(columns, roles, strict=True)
         ),
-        label.positive if label else (),
-        label.negative if label else (),
+        label.meanings.positive if label else (),
+        label.meanings.negative if label else (),
+        label.meanings.left_out if label else (),
     )
 
 

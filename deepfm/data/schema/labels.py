@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from deepfm.data.reader.numbers import is_missing
+from deepfm.data.schema.declared import Schema
 from deepfm.data.schema.facts import Facts
 from deepfm.data.schema.words import (
     NEGATIVE,
@@ -14,6 +16,7 @@ from deepfm.data.schema.words import (
 )
 
 _NOT: Final = ("not", "non", "no", "un")
+_FEW: Final = 20
 _OTHER: Final[Mapping[str, str]] = {
     "0": "1",
     "1": "0",
@@ -39,13 +42,22 @@ _OTHER: Final[Mapping[str, str]] = {
 
 
 @dataclass(frozen=True)
+class Meanings:
+    """Texts that mean 1, that mean 0, whose rows are left out, and how that was told."""
+
+    positive: tuple[str, ...] = ()
+    negative: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    how: str = ""
+
+
+@dataclass(frozen=True)
 class LabelGuess:
-    """The label column's place, why it, and its texts that mean 1 and 0; the rest is unknown."""
+    """The label column's place, why it, and what its texts mean; the rest is unknown."""
 
     position: int
     reason: str
-    positive: tuple[str, ...]
-    negative: tuple[str, ...]
+    meanings: Meanings
 
 
 def guess_label(columns: Sequence[Facts], *, named: bool) -> LabelGuess | None:
@@ -61,8 +73,8 @@ def guess_label(columns: Sequence[Facts], *, named: bool) -> LabelGuess | None:
     if not judged:
         return None
     _, reason, facts = max(judged, key=lambda entry: (entry[0], -entry[2].position))
-    positive, negative, how = label_meanings(facts)
-    return LabelGuess(facts.position, f"{reason}{how}", positive, negative)
+    meanings = label_meanings(facts)
+    return LabelGuess(facts.position, f"{reason}{meanings.how}", meanings)
 
 
 def _judge(facts: Facts, columns: int, named: bool) -> tuple[int, str] | None:
@@ -70,33 +82,45 @@ def _judge(facts: Facts, columns: int, named: bool) -> tuple[int, str] | None:
     if not facts.filled:
         return None
     called = named and is_label_name(facts.name)
-    known = [_known_side(text) is not None for text in facts.values.slice(0, 2).to_pylist()]
-    binary = facts.distinct <= 2 and all(known)
+    texts = _said(facts)[0] if facts.distinct <= _FEW else facts.values.slice(0, _FEW).to_pylist()
+    binary = len(texts) <= 2 and all(known_side(text) is not None for text in texts)
     place = 5 if facts.position == columns - 1 else 3 if facts.position == 0 else 0
-    if facts.distinct > 2:
+    if len(texts) > 2:
         if not called or (facts.is_number and not facts.is_whole):
             return None
         return 50, "its name is that of a label, but it holds more than two values"
     if called:
-        return 100 + 30 * binary + 10 * (facts.distinct == 2), "its name is that of a label"
+        return 100 + 30 * binary + 10 * (len(texts) == 2), "its name is that of a label"
     if named and is_label_like(facts.name):
         return 60 + 30 * binary + place, "its name speaks of a label, and it holds two values"
     if not named and facts.position == 0 and binary:
         return 80, "the first column, and it holds nothing but two values"
-    if facts.distinct == 2 and binary:
+    if len(texts) == 2 and binary:
         return 30 + place, "it holds two values, and no column has the name of a label"
-    if facts.distinct == 2:
+    if len(texts) == 2:
         return 10 + place, "a column with two values; choose another if this is not the label"
     return None
 
 
-def label_meanings(facts: Facts) -> tuple[tuple[str, ...], tuple[str, ...], str]:
-    """Texts that mean 1, texts that mean 0, and what is to be said of how that was told.
+def label_meanings(facts: Facts) -> Meanings:
+    """What the texts of a label mean; one beyond two that is not known as yes or no has none."""
+    texts, missing = _said(facts)
+    positive, negative, how = _sides(texts)
+    return Meanings(positive, negative, missing, how)
 
-    Texts beyond two that are not known as yes or no are left out of both.
+
+def _said(facts: Facts) -> tuple[list[str], tuple[str, ...]]:
+    """The label's texts, and apart those like NA that say nothing, where two others are left.
+
+    A label of 1 and NULL alone says by NULL that there was no click.
     """
-    texts = facts.values.to_pylist()
-    sides = {text: _known_side(text) for text in texts}
+    missing = facts.values.filter(is_missing(facts.values)).to_pylist()
+    texts = [text for text in facts.values.to_pylist() if text not in missing]
+    return (texts, tuple(missing)) if len(texts) > 1 else (facts.values.to_pylist(), ())
+
+
+def _sides(texts: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+    sides = {text: known_side(text) for text in texts}
     positive = tuple(text for text in texts if sides[text] is True)
     negative = tuple(text for text in texts if sides[text] is False)
     unknown = [text for text in texts if sides[text] is None]
@@ -126,7 +150,28 @@ def _two_by_count_or_exclusion(
     return (rarer,), (commoner,), f"; {rarer!r}, the rarer value, is taken as clicked"
 
 
-def _known_side(text: str) -> bool | None:
+def meaning_in(schema: Schema, text: str) -> bool | None:
+    """Whether a text means a click as another writing of an agreed value; None if it is none.
+
+    1.0 and 01 are 1, "Yes " is yes; true is 1 where all agreed values are a yes or a no.
+    """
+    for meaning, agreed in ((True, schema.positive), (False, schema.negative)):
+        if any(_is_same(text, other) for other in agreed):
+            return meaning
+    plain = all(known_side(one) is True for one in schema.positive) and all(
+        known_side(zero) is False for zero in schema.negative
+    )
+    return known_side(text) if plain else None
+
+
+def _is_same(one: str, other: str) -> bool:
+    numbers = _number(one), _number(other)
+    if None not in numbers:
+        return numbers[0] == numbers[1]
+    return one.strip().lower() == other.strip().lower()
+
+
+def known_side(text: str) -> bool | None:
     """True for 1, yes, clicked …; False for 0, -1, no, no click …; None for any other text."""
     number = _number(text)
     if number is not None:

@@ -14,22 +14,26 @@ _LABEL_NAMES: Final = _words(
     converted conversion isconverted convert conversions isconversion purchased purchase
     ispurchase bought buy isbuy installed install isinstalled subscribed subscribe isattributed
     attributed engaged engagement like liked islike finish isfinish watched churn churned event
-    klick geklickt clic cliqué interaction isinteraction positive ispositive booked booking
+    klick geklickt angeklickt clic cliqué acliqué clique clicado clicou cliccato clk isclk
+    кликнул клик クリック 点击 是否点击 點擊 gekauft kauf achat compra interaction isinteraction
+    positive ispositive booked booking opened isopened
     """
 )
 _LABEL_PARTS: Final = re.compile(r"click|label|target|convert|conversion|purchas")
 
 POSITIVE: Final = _words(
     """1 true t yes y click clicked positive pos converted conversion purchase purchased bought
-    buy installed install on engaged like liked ja oui si sí event success hit"""
+    buy installed install on engaged like liked ja oui si sí sim да 是 はい tak event success hit
+    win won pass passed good geklickt"""
 )
 NEGATIVE: Final = _words(
     """0 -1 false f no n noclick notclick notclicked unclicked nonclick nonclicked negative neg
     notconverted noconversion nopurchase notpurchased impression view viewed skip skipped
-    ignored off none nein non dislike notliked failure miss"""
+    ignored off none nein non não нет 否 いいえ nie dislike notliked failure miss lose loss lost
+    fail failed bad"""
 )
 
-_SPLIT: Final = re.compile(r"[^0-9a-zà-ÿ]+")
+_SPLIT: Final = re.compile(r"[\W_]+")
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 _ID_WORDS: Final = _words("id uuid guid key hash index idx rowid sid token cookie")

@@ -1,0 +1,171 @@
+"""Files as other programs export them: titles above the table, odd separators, joined files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from deepfm.config import Settings
+from deepfm.data.dataset import prepare
+from deepfm.data.reader import open_agreed, open_rows
+from deepfm.data.schema import FileFormat, Inspection, inspect
+from deepfm.errors import DataError, SchemaError
+
+HEADER = ("clicked", "site", "age")
+ROWS = [(str(n % 2), ("news", "sport", "travel")[n % 3], str(20 + n % 7)) for n in range(60)]
+
+
+def table(
+    separator: str = ",",
+    *,
+    header: Sequence[str] | None = HEADER,
+    rows: Sequence[tuple[str, ...]] = ROWS,
+) -> str:
+    lines = [*([header] if header else []), *rows]
+    return "".join(separator.join(line) + "\n" for line in lines)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=str(tmp_path / "home"))
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8", newline="")
+    return path
+
+
+def look(path: Path) -> Inspection:
+    return inspect(path, settings=Settings())
+
+
+def cells(path: Path) -> list[list[str]]:
+    with open_rows(path, settings=Settings()) as reader:
+        return [list(row.values())[:-1] for batch in reader.batches() for row in batch.to_pylist()]
+
+
+@pytest.mark.parametrize(
+    ("above", "lines"),
+    [
+        ("Click report\n", 1),
+        ("Click report\n\n1 May 2024\n", 3),
+        ("Click report,,\n", 1),
+        ("# exported by a tool\n# second line, with a comma\n", 2),
+        ("sep=,\r\n", 1),
+    ],
+)
+def test_lines_above_the_table_are_passed_over_and_told(
+    tmp_path: Path, above: str, lines: int
+) -> None:
+    found = look(write(tmp_path / "x.csv", above + table()))
+    assert found.schema.names == HEADER
+    assert found.schema.format.skip == lines
+    assert (found.sample_rows, found.skipped_rows) == (60, 0)
+    assert "passed over" in found.warnings[0]
+    assert FileFormat.from_dict(found.schema.format.to_dict()) == found.schema.format
+    assert cells(tmp_path / "x.csv")[0] == ["0", "news", "20"]
+
+
+def test_a_damaged_first_row_is_not_taken_for_a_title(tmp_path: Path) -> None:
+    found = look(write(tmp_path / "x.csv", "1,news\n" + table(header=None)))
+    assert found.schema.format.skip == 0
+    assert (found.sample_rows, found.skipped_rows) == (60, 1)
+
+
+def test_lines_above_the_table_cannot_be_fewer_than_none() -> None:
+    with pytest.raises(SchemaError, match="give 0 or more"):
+        FileFormat("text", skip=-1)
+
+
+def test_a_header_that_is_commented_out_is_a_header(tmp_path: Path) -> None:
+    assert look(write(tmp_path / "x.csv", "#" + table())).schema.names == HEADER
+
+
+def test_a_header_that_comes_again_in_joined_files_is_left_out(tmp_path: Path) -> None:
+    for quoted in ("", '"news"'):
+        rows = [*ROWS[:40], HEADER, *ROWS[40:]]
+        text = table(rows=rows).replace("news", quoted or "news", 1)
+        found = look(write(tmp_path / "x.csv", text))
+        assert found.schema.names == HEADER
+        assert [(row.line, row.reason) for row in found.skipped] == [(42, "repeats the header")]
+        assert found.sample_rows == 60
+
+
+def test_rows_may_have_one_cell_more_than_the_header(tmp_path: Path) -> None:
+    names = [(str(number), *row) for number, row in enumerate(ROWS)]
+    assert look(write(tmp_path / "r.csv", table(rows=names))).schema.names == ("column_1", *HEADER)
+    trailing = [(*row, "") for row in ROWS]
+    found = look(write(tmp_path / "t.csv", table(rows=trailing)))
+    assert found.schema.names == (*HEADER, "column_4")
+    assert found.schema.columns[-1].role == "ignored"
+
+
+@pytest.mark.parametrize("separator", ["\x01", "~", "^"])
+def test_separators_of_databases_are_read(tmp_path: Path, separator: str) -> None:
+    found = look(write(tmp_path / "x.txt", table(separator)))
+    assert (found.schema.names, found.sample_rows) == (HEADER, 60)
+
+
+@pytest.mark.parametrize("separator", ["::", ":"])
+def test_a_separator_that_is_not_read_is_named(tmp_path: Path, separator: str) -> None:
+    with pytest.raises(DataError, match=f"separated by '{separator}'.*replace it by a tab"):
+        look(write(tmp_path / "x.dat", table(separator)))
+
+
+def test_a_test_file_may_be_written_in_another_way(tmp_path: Path, settings: Settings) -> None:
+    train = write(tmp_path / "train.csv", table())
+    expected = prepare(train, train, settings=settings).parts["test"]
+    others = {
+        "separator": table(";"),
+        "title": "Report\n" + table(),
+        "more columns": table(header=(*HEADER, "new"), rows=[(*row, "x") for row in ROWS]),
+        "labels": table(rows=[(row[0] + ".0", *row[1:]) for row in ROWS]),
+        "words": table(rows=[("yes" if row[0] == "1" else "no", *row[1:]) for row in ROWS]),
+    }
+    for name, text in others.items():
+        test = write(tmp_path / "test.csv", text)
+        part = prepare(train, test, settings=settings).parts["test"]
+        assert part.ids.tolist() == expected.ids.tolist(), name
+        assert part.labels.tolist() == expected.labels.tolist(), name
+
+
+def test_a_test_file_of_another_kind_says_so(tmp_path: Path, settings: Settings) -> None:
+    train = write(tmp_path / "train.csv", table())
+    page = write(tmp_path / "test.csv", "<!DOCTYPE html><html></html>\n")
+    with pytest.raises(DataError, match="is a web page"):
+        prepare(train, page, settings=settings)
+    bare = write(tmp_path / "bare.csv", table(header=HEADER[1:], rows=[row[1:] for row in ROWS]))
+    with pytest.raises(SchemaError, match=r"lacks the label 'clicked'.*score it with predict"):
+        prepare(train, bare, settings=settings)
+    with open_agreed(bare, look(train).schema, settings=settings) as reader:
+        assert reader.column_names == HEADER[1:]
+
+
+@pytest.mark.parametrize("missing", ["NA", "\\N", "null", "None"])
+def test_labels_that_say_nothing_are_left_out(
+    tmp_path: Path, settings: Settings, missing: str
+) -> None:
+    rows = [(missing, "news", "33"), *ROWS, (missing, "sport", "44")]
+    path = write(tmp_path / "x.csv", table(rows=rows))
+    schema = look(path).schema
+    assert (schema.positive, schema.negative, schema.left_out) == (("1",), ("0",), (missing,))
+    dataset = prepare(path, settings=settings, validation=0.0)
+    assert dataset.skipped.reasons == {f"label {missing!r} in column 'clicked' is left out": 2}
+    later = prepare(path, schema=look(write(tmp_path / "y.csv", table())).schema, settings=settings)
+    assert later.skipped.count == 2
+
+
+def test_values_of_the_label_are_said_by_hand(tmp_path: Path, settings: Settings) -> None:
+    rows = [(str(1 + n % 5), *row[1:]) for n, row in enumerate(ROWS)]
+    path = write(tmp_path / "x.csv", table(header=("rating", *HEADER[1:]), rows=rows))
+    dataset = prepare(
+        path, label="rating", positive=["4", "5"], left_out="3", settings=settings, validation=0.0
+    )
+    assert dataset.schema.negative == ("1", "2")
+    assert dataset.schema.left_out == ("3",)
+    part = dataset.summary().parts["train"]
+    assert (part.rows, part.clicks, dataset.skipped.count) == (48, 24, 12)
+    total = write(tmp_path / "y.csv", table(rows=[*ROWS, ("Total", "", "")]))
+    with pytest.raises(SchemaError, match=r"holds 'Total' on line 62"):
+        prepare(total, settings=settings)
+    assert prepare(total, left_out="Total", settings=settings).skipped.count == 1
