@@ -25,7 +25,7 @@ import torch
 
 from benchmarks import floors, plain, report
 from benchmarks.shapes import SEED_ROWS, add_cache_flag, chosen_keys, criteo_shape, seed_shape
-from deepfm.config import PRESETS, ModelConfig, TrainConfig
+from deepfm.config import ALL_GPUS, PRESETS, ModelConfig, TrainConfig
 from deepfm.data.dataset import Dataset
 from deepfm.errors import LimitError
 from deepfm.events import Epoch, Event, Started
@@ -43,12 +43,16 @@ WARM_UP_SECONDS: Final = 0.3
 
 @dataclass(frozen=True)
 class Scenario:
-    """Data, batch size and device that all variants share."""
+    """Data, batch size and device that all variants share.
+
+    others   GPUs among which our steps divide a batch, beside the device
+    """
 
     shape: str
     dataset: Dataset
     batch_size: int
     device: torch.device
+    others: tuple[torch.device, ...] = ()
 
     @property
     def name(self) -> str:
@@ -58,7 +62,8 @@ class Scenario:
     def config(self, optimizer: str, **values: Any) -> TrainConfig:
         """The d2l preset's training with this batch size; every row is used."""
         given = {**PRESETS["d2l"].train, "batch_size": self.batch_size, "optimizer": optimizer}
-        given |= {"device": self.device.type, "drop_last": False, **values}
+        device = ALL_GPUS if self.others else self.device.type
+        given |= {"device": device, "drop_last": False, **values}
         return TrainConfig.from_dict(given)
 
     def model(self, *, sparse: bool = False) -> DeepFM:
@@ -171,7 +176,7 @@ def _our_plain_step(optimizer: str) -> Callable[[Scenario], Measured]:
 def _ours(work: OurWork, optimizer: str) -> Callable[[Scenario], Measured]:
     def set_up(scenario: Scenario) -> Measured:
         model = scenario.model(sparse=optimizer == "lazy-adam")
-        step, name = choose_step(model, scenario.config(optimizer))
+        step, name = choose_step(model, scenario.config(optimizer), *scenario.others)
         print(f"  {optimizer}: {name}", file=sys.stderr, flush=True)
         return Steps(scenario, work(scenario, step))
 
@@ -294,7 +299,9 @@ def table(results: Mapping[str, Mapping[str, float]]) -> str:
     return report.markdown(["thousand examples/s", *results], told)
 
 
-def scenarios(given: argparse.Namespace, device: torch.device) -> Iterator[Scenario]:
+def scenarios(
+    given: argparse.Namespace, device: torch.device, *others: torch.device
+) -> Iterator[Scenario]:
     """Shape by batch size, as the flags ask for."""
     many = MANY_ROWS if device.type == "cuda" else given.seed_rows
     sizes = given.batch_sizes or ([2048, 65_536] if device.type == "cuda" else [2048, 8192])
@@ -302,12 +309,12 @@ def scenarios(given: argparse.Namespace, device: torch.device) -> Iterator[Scena
         for batch_size in sizes:
             rows = given.seed_rows if batch_size <= given.seed_rows else many
             dataset = seed_shape(given.cache, rows)
-            yield Scenario(f"seed's shape, {rows:,} rows", dataset, batch_size, device)
+            yield Scenario(f"seed's shape, {rows:,} rows", dataset, batch_size, device, others)
     if "criteo" in given.shapes:
         dataset = criteo_shape(given.cache, given.criteo_rows, log_rows=given.log_rows)
         features = f"{dataset.vocabulary.num_features / 1e6:.2f} million features"
         for batch_size in sizes:
-            yield Scenario(f"Criteo's shape, {features}", dataset, batch_size, device)
+            yield Scenario(f"Criteo's shape, {features}", dataset, batch_size, device, others)
 
 
 def chosen_variants(only: str, shape: str) -> dict[str, Variant]:
@@ -323,18 +330,19 @@ def main() -> None:
     if given.threads:
         torch.set_num_threads(given.threads)
     try:
-        device = choose_devices(given.device)[0]
+        devices = choose_devices(given.device)
     except LimitError as error:
         raise SystemExit(str(error)) from error
+    device = devices[0]
     results: dict[str, dict[str, float]] = {}
     bandwidth = floors.copy_bandwidth(device) if device.type == "cuda" else None
-    for scenario in scenarios(given, device):
+    for scenario in scenarios(given, *devices):
         variants = chosen_variants(given.only, scenario.shape)
         rates = measure(scenario, variants, given.rounds, given.seconds)
         if bandwidth:
             rates |= memory_floors(scenario, bandwidth)
         results[scenario.name] = rates
-    where = device_name(device) if device.type == "cuda" else report.machine()
+    where = device_name(*devices) if device.type == "cuda" else report.machine()
     threads = torch.get_num_threads()
     print(report.title(f"DeepFM training (K 10, MLP 30-20-10, torch {torch.__version__})", where))
     print(f"\n{table(results)}\n")
@@ -355,7 +363,7 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     """The flags; --quick shortens what is not given otherwise."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda", ALL_GPUS))
     parser.add_argument(
         "--threads", type=int, default=0, help="of torch; by default its own choice"
     )

@@ -299,6 +299,14 @@ def test_a_run_over_several_devices_goes_on_from_its_checkpoint(dataset, tmp_pat
     assert curve(events)[-1] == curve(whole)[-1]
 
 
+def test_a_run_that_was_to_have_all_gpus_and_has_one_says_so(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(session, "choose_devices", lambda wanted: (CPU,))
+    monkeypatch.setattr(session, "choose_step", lambda m, c: (PlainStep(m, c), "plain"))
+    events = train_on(dataset, tmp_path / "run", should_stop=lambda: True)
+    told = [event.text for event in events if isinstance(event, Notice) and event.kind == "one-gpu"]
+    assert len(told) == 1 and "as with cuda" in told[0]
+
+
 # --- with GPUs ----------------------------------------------------------------------------
 
 
@@ -328,6 +336,21 @@ def test_dense_gradients_are_captured_and_repeat_to_the_last_digit():
         assert name == "each batch divided among 2 GPUs, captured as CUDA graphs, adam"
         curves.append(losses(step, batches(8, device="cuda")))
     assert curves[0] == curves[1]
+
+
+@on_gpu
+@pytest.mark.parametrize("optimizer", ["adam", "lazy-adam"])
+def test_on_a_gpu_another_step_goes_on_from_its_state(optimizer):
+    train = TrainConfig(optimizer=optimizer)
+    data = batches(8, device="cuda")
+    whole, model, resumed = (new_model(DROPOUT, train, "cuda") for _ in range(3))
+    expected = losses(on_one_gpu_twice(whole, train)[0], data)
+    step, again = (on_one_gpu_twice(each, train)[0] for each in (model, resumed))
+    found = losses(step, data[:4])
+    resumed.load_state_dict(copy.deepcopy(model.state_dict()))
+    again.load_state(step.state())
+    found += [float(again(*batch, 1, index).loss) for index, batch in enumerate(data[4:], 4)]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 @on_gpus
