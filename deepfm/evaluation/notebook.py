@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from deepfm.evaluation.run_figures import Evaluation
 
 _SIDE: Final = 220
-_STYLE: Final = "border-collapse:collapse;font:13px/1.5 system-ui,sans-serif"
+_STYLE: Final = "border-collapse:collapse;color:inherit;font:13px/1.5 system-ui,sans-serif"
 _NAMES: Final = {
     "linear": "linear alone",
     "pairwise": "pairwise alone",

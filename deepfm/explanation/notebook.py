@@ -15,9 +15,11 @@ from deepfm.formats import format_count, format_logit, format_probability
 MOST_FIELDS: Final = 12
 _COLOURS: Final = {"linear": "#d9701a", "pairwise": "#2d7bd1", "deep": "#8e5fd6"}
 _LETTERS: Final = {"linear": "L", "pairwise": "P", "deep": "D"}
+_TABLE: Final = "border-collapse:collapse;margin-top:8px;font:inherit;color:inherit"
+_BREAKS: Final = "overflow-wrap:anywhere;min-width:80px"
 _WIDTH: Final = 560
 _LEFT: Final = 120
-_ROOM: Final = 110
+_ROOM: Final = 80
 _ROW: Final = 28
 
 
@@ -75,9 +77,11 @@ def _waterfall(found: Explanation) -> str:
 def _score(row: int, name: str, x: float, probability: float, logit: float) -> str:
     y = _ROW * row + _ROW / 2
     words = f"{format_probability(probability)} · {format_logit(logit)}"
+    left = x < (_LEFT + _WIDTH) / 2
     return (
         f"{_name(y, name)}<circle cx='{x:.1f}' cy='{y:.1f}' r='5'/>"
-        f"<text x='{x + 10:.1f}' y='{y + 4.5:.1f}' font-weight='600'>{words}</text>"
+        f"<text x='{x + (10 if left else -10):.1f}' y='{y + 4.5:.1f}' font-weight='600' "
+        f"text-anchor='{'start' if left else 'end'}'>{words}</text>"
     )
 
 
@@ -123,8 +127,8 @@ def _fields(found: Explanation) -> str:
     left = len(sizes) - len(shown)
     more = f"<p style='margin:4px 0 0'>{format_count(left)} more fields move it less.</p>"
     return (
-        "<table style='border-collapse:collapse;margin-top:8px'>"
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more if left else ''}"
+        f"<table style='{_TABLE}'><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        + (more if left else "")
     )
 
 
@@ -138,8 +142,5 @@ def _field_row(found: Explanation, field: str, terms: Mapping[str, Mapping[str, 
 
 
 def _cell(tag: str, content: str, number: bool = False) -> str:
-    side = "right" if number else "left"
-    return (
-        f"<{tag} style='text-align:{side};padding:2px 14px 2px 0;overflow-wrap:anywhere'>"
-        f"{content}</{tag}>"
-    )
+    set_so = "text-align:right;white-space:nowrap" if number else "text-align:left;" + _BREAKS
+    return f"<{tag} style='{set_so};padding:2px 14px 2px 0'>{content}</{tag}>"
