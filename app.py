@@ -17,6 +17,7 @@ from deepfm.runs.worker import keep_worker
 from deepfm.ui.late import drop_late_reruns
 from deepfm.ui.person import KnowBrowser
 from deepfm.ui.plot_code import plot_routes
+from deepfm.ui.unchanged import AnswerUnchanged
 from deepfm.ui.upload import upload_routes
 from deepfm.ui.values import values_routes
 from deepfm.ui.wakes import wake_once_for_many
@@ -45,6 +46,6 @@ app = st.App(
         *values_routes(),
         Mount("/assets", StaticFiles(directory=str(files("plotly") / "package_data"))),
     ],
-    middleware=[Middleware(KnowBrowser)],
+    middleware=[Middleware(KnowBrowser), Middleware(AnswerUnchanged)],
     lifespan=lifespan,
 )

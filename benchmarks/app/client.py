@@ -64,13 +64,16 @@ class Client:
         return await self._answered("")
 
     async def look(self) -> float:
-        """Ask for the fragment that is drawn most often; seconds until it is there."""
+        """Have the fragment drawn that is asked for most often; seconds until it is there.
+
+        As a button in it would: a timer gets no answer where there is nothing new.
+        """
         return await self._answered(self._live())
 
     async def _answered(self, fragment: str) -> float:
         self._ended.clear()
         began = time.perf_counter()
-        await self._ask(fragment)
+        await self._ask(fragment, timer=False)
         await asyncio.wait_for(self._ended.wait(), PATIENCE)
         return time.perf_counter() - began
 
@@ -156,16 +159,16 @@ class Client:
         while True:
             next_time += seconds
             await asyncio.sleep(max(0.0, next_time - time.perf_counter()))
-            await self._ask(fragment)
+            await self._ask(fragment, timer=True)
 
-    async def _ask(self, fragment: str) -> None:
+    async def _ask(self, fragment: str, *, timer: bool) -> None:
         message = BackMsg()
         state = message.rerun_script
         state.query_string = self.query
         state.page_name = self.page
         state.page_script_hash = self._page_hash
         state.fragment_id = fragment
-        state.is_auto_rerun = bool(fragment)
+        state.is_auto_rerun = timer
         state.cached_message_hashes.extend(self._kept)
         await self.connection.send(message.SerializeToString())
 

@@ -1,17 +1,19 @@
 """What stands round every page: which dataset or run is shown, and what is running now."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
 from deepfm.errors import DeepFMError
-from deepfm.ui import links, state
+from deepfm.ui import feed, links, state
 from deepfm.ui.copy_link import copy_link
 from deepfm.ui.plot import warm
+from deepfm.ui.shared import recent
 from deepfm.ui.text import mistakes_in_words, numbered_names, plain, show_error
+from deepfm.ui.unchanged import drawn_until
 
 if TYPE_CHECKING:
     from deepfm.runs.store import JobRow, RunRow
@@ -150,14 +152,24 @@ def _running_job(job: "JobRow") -> Running:
 @mistakes_in_words()
 def running_chip() -> None:
     """One small chip with the progress of what is running, on every page."""
+    shown = _first(running())
     with st.container(key="chip", horizontal=True, width="content", vertical_alignment="center"):
-        active = running()
-        if not active:
+        if shown is None:
             # In the places of the bar and the link, which would else stand until all is drawn.
             st.empty()
             st.empty()
-            return
-        first = active[0]
-        more = f" · {len(active) - 1} more" if len(active) > 1 else ""
-        st.progress(first.done or 0.0, text=plain(first.words + more))
-        links.link(first.page, "Watch", icon=":material/visibility:", **first.parameters)
+        else:
+            st.progress(shown.done or 0.0, text=plain(shown.words))
+            links.link(shown.page, "Watch", icon=":material/visibility:", **shown.parameters)
+    home = state.home()
+    drawn_until(lambda: recent(("running", home), feed.SHARED, lambda: _first(running())) != shown)
+
+
+def _first(active: Sequence[Running]) -> Running | None:
+    """What the chip shows of all that is running, as finely as it shows it."""
+    if not active:
+        return None
+    first = active[0]
+    more = f" · {len(active) - 1} more" if len(active) > 1 else ""
+    done = None if first.done is None else round(first.done, 2)
+    return replace(first, words=first.words + more, done=done)

@@ -123,6 +123,11 @@ def pinned_words(
     """A pinned impression's name, and its true probability where it is known (the demo)."""
     if dataset_name != state.DEMO:
         return f"Impression {place + 1}", None
+    key = "pinned words", tuple(values.items()), place
+    return once(key, lambda: _demo_words(values, place))
+
+
+def _demo_words(values: Mapping[str, str | None], place: int) -> tuple[str, float]:
     from deepfm.data.catalog import PINNED, true_probability
 
     named = next((each.name for each in PINNED if dict(each.values) == dict(values)), None)

@@ -9,9 +9,16 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.scriptrunner_utils.script_run_context import ThreadState
 
 
+def this_fragment() -> str:
+    """The id of the fragment that is being drawn; "" outside one."""
+    if get_script_run_ctx() is None:
+        return ""
+    return ThreadState.get().fragment_id or ""
+
+
 def look_again_every(seconds: float) -> None:
     """From now on the fragment that calls this is drawn again so often; nothing outside one."""
-    context, fragment = get_script_run_ctx(), ThreadState.get().fragment_id
+    context, fragment = get_script_run_ctx(), this_fragment()
     if context is None or not fragment:
         return
     message = ForwardMsg()

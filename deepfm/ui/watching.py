@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 import streamlit as st
@@ -14,14 +14,17 @@ from deepfm.ui.learning import show_learning
 from deepfm.ui.text import mistakes_in_words, plain, show_error, show_notice
 from deepfm.ui.tiles import tiles_html
 from deepfm.ui.timers import look_again_every
+from deepfm.ui.unchanged import drawn_until
 
 if TYPE_CHECKING:
     from deepfm.runs.store import RunRow
 
 SOON: Final = 0.1
 """Seconds between looks from a run's turn until its first point is there."""
-LIVE: Final = 0.5
-"""Seconds between looks at what is learning, or waits for others."""
+LIVE: Final = 0.25
+"""Seconds between looks at what is learning, or waits for others; most bring nothing new."""
+PACE: Final = 0.5
+"""Seconds between drawings of what learns, however fast it does."""
 MOMENT: Final = 0.3
 """Seconds that a drawing waits for the first point, which then need not wait for the next look."""
 BEGINNING: Final = 3.0
@@ -73,7 +76,8 @@ def _run(run_id: str, interval: float | None) -> None:
     if wanted is not None and wanted != interval:
         # What has come is drawn now; the page round it would take longer than its first point.
         look_again_every(wanted)
-    _head(row, history)
+    words = _state_in_words(row, history)
+    _head(row, words)
     # Each part has its place in every state: what comes and goes must not move what stays, or the
     # browser would show the old one inside the new one until all is drawn.
     with st.container():
@@ -82,11 +86,23 @@ def _run(run_id: str, interval: float | None) -> None:
     with st.container():
         if row.ended:
             _notices(history)
+    # What stands above is of this event.
+    moves = _moves(row, cursor, words)
     if wanted == SOON and time.time() - row.created < BEGINNING:
         cursor, history = _with_first_point(run_id)
     show_learning(row, cursor, history)
     if not row.ended:
         _notices(history)
+        drawn_until(moves, pace=PACE if wanted == LIVE else 0.0)
+
+
+def _moves(row: "RunRow", cursor: int, words: str) -> Callable[[], bool]:
+    """Tells, when it is asked later, whether the run would be drawn otherwise."""
+    moves = feed.run_moves(row, cursor)
+    if row.state != "queued":
+        return moves
+    # What it waits for stands in other runs' rows.
+    return lambda: moves() or _queue_in_words(row) != words
 
 
 def _with_first_point(run_id: str) -> tuple[int, History]:
@@ -102,7 +118,7 @@ def _with_first_point(run_id: str) -> tuple[int, History]:
 # --- state, figures, the way on ---------------------------------------------------------------
 
 
-def _head(row: "RunRow", history: History) -> None:
+def _head(row: "RunRow", words: str) -> None:
     """The run's name and state on the left, what can be done with it on the right."""
     with st.container(
         key="run_head",
@@ -112,7 +128,7 @@ def _head(row: "RunRow", history: History) -> None:
     ):
         with st.container(width="content", gap=None):
             st.markdown(f"**{plain(row.name)}**")
-            st.caption(plain(_state_in_words(row, history)))
+            st.caption(plain(words))
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
             if row.ended:
                 _ways_on(row)

@@ -6,7 +6,7 @@ has, as the real page does; and it counts every byte that comes.
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from streamlit.proto.BackMsg_pb2 import BackMsg
@@ -26,6 +26,11 @@ class Answer:
     def size(self) -> int:
         """Bytes of all messages."""
         return sum(self.sizes)
+
+    @property
+    def begun(self) -> bool:
+        """Whether the script has begun to run; what is left of the run before may come first."""
+        return any(message.HasField("new_session") for message in self.messages)
 
     @property
     def elements(self) -> int:
@@ -79,27 +84,46 @@ class Tab:
         return self._run(fragment="")
 
     def tick(self, fragment: str) -> Answer:
-        """What a fragment's timer asks for; the page is loaded again if the script says so."""
+        """What a fragment's timer asks for, again and again until there is something new.
+
+        The page is loaded again if the script says so.
+        """
+        answer, deadline = Answer(), time.monotonic() + 60
+        while not answer.begun and time.monotonic() < deadline:
+            self.ask(fragment)
+            with suppress(TimeoutError):
+                while not answer.begun:
+                    self._receive(answer, timeout=0.25)
+        return self._rest(answer)
+
+    def click(self, fragment: str) -> Answer:
+        """What a button in a fragment asks for, without anything that it does."""
         return self._run(fragment)
 
     def _run(self, fragment: str) -> Answer:
+        self.ask(fragment, timer=False)
+        return self._rest(Answer())
+
+    def ask(self, fragment: str, *, timer: bool = True) -> None:
+        """Ask for a fragment, or for the whole page without the name of one."""
         message = BackMsg()
         state = message.rerun_script
         state.query_string = self.query
         state.page_name = self.page
         state.page_script_hash = self._page_hash
         state.fragment_id = fragment
-        state.is_auto_rerun = bool(fragment)
+        state.is_auto_rerun = timer
         state.cached_message_hashes.extend(sorted(self._cached))
         self.connection.send(message.SerializeToString())
-        answer = Answer()
+
+    def _rest(self, answer: Answer) -> Answer:
         while not self._receive(answer):
             pass
         return answer
 
-    def _receive(self, answer: Answer) -> bool:
+    def _receive(self, answer: Answer, timeout: float = 60) -> bool:
         """Take one message; whether a run has come to its end with it."""
-        data = self.connection.recv(timeout=60)
+        data = self.connection.recv(timeout=timeout)
         assert isinstance(data, bytes)
         message = ForwardMsg.FromString(data)
         answer.messages.append(message)

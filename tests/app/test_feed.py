@@ -10,7 +10,7 @@ from tests.app import runs_in_store
 
 def test_all_who_look_in_the_same_moment_are_shown_the_same(tmp_path: Path, monkeypatch):
     clock = [100.0]
-    monkeypatch.setattr("deepfm.ui.feed.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("deepfm.ui.shared.time.monotonic", lambda: clock[0])
     run_id = runs_in_store.queue(tmp_path, open_demo(tmp_path), epochs=9)
     runs_in_store.begin(tmp_path, run_id, epochs=1)
     with Store.open(tmp_path) as store:
@@ -25,7 +25,7 @@ def test_all_who_look_in_the_same_moment_are_shown_the_same(tmp_path: Path, monk
 
 
 def test_nobody_waits_for_the_first_point(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("deepfm.ui.feed.time.monotonic", lambda: 100.0)
+    monkeypatch.setattr("deepfm.ui.shared.time.monotonic", lambda: 100.0)
     run_id = runs_in_store.queue(tmp_path, open_demo(tmp_path), epochs=9)
     with Store.open(tmp_path) as store:
         feed = Feed(run_id)

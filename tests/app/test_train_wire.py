@@ -13,7 +13,7 @@ from deepfm.locks import FileLock
 from deepfm.runs.store import Store
 from deepfm.runs.worker.service import worker_lock
 from deepfm.ui.feed import SHARED
-from deepfm.ui.watching import LIVE, SOON
+from deepfm.ui.watching import LIVE, PACE, SOON
 from tests.app import runs_in_store
 from tests.app.tab import Answer, Tab, open_tab
 from tests.browser.server import Server, assert_clean_log, serving
@@ -71,7 +71,7 @@ def say_more(server: Server, run_id: str, epochs: int) -> None:
     """The run's next epoch: one point, then its end."""
     with Store.open(server.home) as store:
         store.append(run_id, runs_in_store.events(epochs)[-2:])
-    time.sleep(SHARED)  # no page looks again any sooner
+    time.sleep(SHARED)  # what was read before is old by now
 
 
 def test_what_is_unchanged_is_not_sent_again(server: Server, run_id: str) -> None:
@@ -80,11 +80,13 @@ def test_what_is_unchanged_is_not_sent_again(server: Server, run_id: str) -> Non
         assert {CURVES, SHARES, BRANCHES} <= set(titles(loaded))
         fragment = watching(tab, LIVE)
         for _ in range(3):
-            answer = tab.tick(fragment)
-            assert not answer.components("deepfm_plot"), "no figure"
-            assert answer.references >= 10, "names of what the tab has"
-            assert answer.size < QUIET, answer.largest()
-            assert not answer.navigated
+            tab.ask(fragment)
+            assert tab.silent(LIVE), "the page stays as it is"
+        answer = tab.click(fragment)
+        assert not answer.components("deepfm_plot"), "no figure"
+        assert answer.references >= 10, "names of what the tab has"
+        assert answer.size < QUIET, answer.largest()
+        assert not answer.navigated
 
 
 def test_what_has_changed_is_sent_and_nothing_else(server: Server, run_id: str) -> None:
@@ -95,7 +97,8 @@ def test_what_has_changed_is_sent_and_nothing_else(server: Server, run_id: str) 
         answer = tab.tick(fragment)
         # The bars of the pinned impressions stand as they stood.
         assert titles(answer) == [CURVES, SHARES, BRANCHES]
-        assert tab.tick(fragment).size < QUIET
+        tab.ask(fragment)
+        assert tab.silent(LIVE)
 
 
 def test_the_script_of_the_charts_comes_by_its_own_address(server: Server, run_id: str) -> None:
@@ -115,7 +118,28 @@ def test_two_people_who_watch_get_the_same_and_each_only_what_is_new(
         say_more(server, run_id, 4)
         answers = [tab.tick(watching(tab, LIVE)) for tab in (one, two)]
         assert answers[0].components("deepfm_plot") == answers[1].components("deepfm_plot")
-        assert all(tab.tick(watching(tab, LIVE)).size < QUIET for tab in (one, two))
+        assert all(tab.click(watching(tab, LIVE)).size < QUIET for tab in (one, two))
+
+
+def test_all_that_a_run_says_comes_at_the_pace_of_the_page_and_no_faster(
+    server: Server, run_id: str
+) -> None:
+    with open_tab(server.url, "train", f"run={run_id}") as tab:
+        tab.load()
+        fragment = watching(tab, LIVE)
+        began = time.monotonic()
+        for epochs in range(4, 8):
+            say_more(server, run_id, epochs)
+            assert CURVES in titles(tab.tick(fragment))
+        assert time.monotonic() - began >= 2 * PACE
+
+
+def test_what_is_said_beside_the_events_comes_too(server: Server, run_id: str) -> None:
+    with open_tab(server.url, "train", f"run={run_id}") as tab:
+        tab.load()
+        with Store.open(server.home) as store:
+            store.request_stop(run_id)
+        assert any("Stopping" in str(each) for each in tab.tick(watching(tab, LIVE)).messages)
 
 
 def test_a_run_is_looked_at_ten_times_a_second_until_its_first_point(
