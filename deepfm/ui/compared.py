@@ -21,9 +21,12 @@ from deepfm.charts.training.comparison import (
 from deepfm.charts.training.curves import METRIC_NAMES
 from deepfm.terms import TERM_NAMES
 from deepfm.ui import feed, links, state
+from deepfm.ui.feed import SHARED
 from deepfm.ui.plot import plot
+from deepfm.ui.shared import recent
 from deepfm.ui.text import mistakes_in_words, plain
-from deepfm.ui.watching import LIVE, STATE_WORDS
+from deepfm.ui.unchanged import drawn_until
+from deepfm.ui.watching import LIVE, PACE, STATE_WORDS
 
 if TYPE_CHECKING:
     from deepfm.runs.store import RunRow
@@ -49,6 +52,12 @@ def _group(group_id: str, interval: float | None) -> None:
     rows = _rows(group_id)
     if all(row.ended for row in rows) != (interval is None):
         st.rerun()
+    _show_group(rows, interval)
+    key = "group", group_id, state.home()
+    drawn_until(lambda: recent(key, SHARED, lambda: _rows(group_id)) != rows, pace=PACE)
+
+
+def _show_group(rows: Sequence["RunRow"], interval: float | None) -> None:
     with st.container(
         horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
     ):
@@ -94,7 +103,7 @@ def _stop_all(run_ids: Sequence[str]) -> None:
 
 def compare(rows: Sequence["RunRow"], *, key: str) -> None:
     """The curves of several runs in one chart, and their results in one table."""
-    read = [feed.history(row.id, whole=row.ended) for row in rows]
+    read = [feed.history(row.id) for row in rows]
     runs = [
         ComparedRun(
             row.name, tuple(row.model.get("terms", TERM_NAMES)), history, STATE_WORDS[row.state]
