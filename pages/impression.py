@@ -5,7 +5,7 @@ import streamlit as st
 from deepfm.charts.contributions import term_values, waterfall_figure
 from deepfm.charts.palette import TERM_WORDS, format_logit, format_probability
 from deepfm.errors import DeepFMError
-from deepfm.explanation import best_change, branches_disagree, describe
+from deepfm.explanation import best_change, branches_disagree, describe, describe_change
 from deepfm.ui import choosing, state
 from deepfm.ui.beyond import show_beyond_of_one
 from deepfm.ui.impression_against import show_trouble
@@ -50,12 +50,18 @@ def page() -> None:
 def show(shown: Shown) -> None:
     """The sentence, the card and the waterfall."""
     explanation = shown.explanation
-    change = best_change(shown.model, shown.ids)
-    say(describe(explanation, change), key="impression_words")
+    words = st.container(gap=None)
+    with words:
+        say(describe(explanation), key="impression_words")
     with st.container(key="stack_impression"):
         left, right = st.columns([5, 8], gap="large")
     with right:
         waterfall(shown)
+    # It scores thousands of impressions: what stands above is on the screen meanwhile.
+    change = best_change(shown.model, shown.ids)
+    if change is not None:
+        with words:
+            say(describe_change(explanation, change), key="impression_change")
     with left:
         values_card(shown, change, CARD_HEIGHT)
     if branches_disagree(explanation):

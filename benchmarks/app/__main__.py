@@ -3,6 +3,7 @@
 python -m benchmarks.app                       (all parts; about six minutes)
 python -m benchmarks.app --first-point         (a click on Train to the first point on the curve)
 python -m benchmarks.app --pages               (from page to page, idle and while a run trains)
+python -m benchmarks.app --what-if             (a changed value to the new score on the screen)
 python -m benchmarks.app --clients             (twenty clients and a browser watch one run)
 python -m benchmarks.app --store 5000          (the pages with so many runs in the store)
 
@@ -18,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import report
-from benchmarks.app import clients, first_point, pages, store
+from benchmarks.app import clients, first_point, pages, store, what_if
 from benchmarks.app.figures import Figure, table
 from benchmarks.app.visit import browsing
-from benchmarks.shapes import add_cache_flag, seed_shape
+from benchmarks.shapes import add_cache_flag, criteo_shape, seed_shape
 from deepfm.data.catalog import open_demo
 from deepfm.locks import FileLock
 from deepfm.runs.worker.service import worker_lock
@@ -47,16 +48,19 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--first-point", action="store_true", help="a click on Train to its point")
     parser.add_argument("--pages", action="store_true", help="moving between pages")
+    parser.add_argument("--what-if", action="store_true", help="changing a value of an impression")
     parser.add_argument("--clients", action="store_true", help="many who watch one run")
     parser.add_argument("--store", type=int, metavar="RUNS", help="pages with so many runs")
     parser.add_argument("--clicks", type=int, default=first_point.CLICKS)
     parser.add_argument("--rounds", type=int, default=pages.ROUNDS)
+    parser.add_argument("--changes", type=int, default=what_if.CHANGES)
     parser.add_argument("--crowd", type=int, default=clients.CLIENTS)
     parser.add_argument("--seconds", type=float, default=clients.SECONDS)
     add_cache_flag(parser)
     given = parser.parse_args()
-    if not (given.first_point or given.pages or given.clients or given.store):
-        given.first_point = given.pages = given.clients = True
+    asked = given.first_point or given.pages or given.what_if or given.clients or given.store
+    if not asked:
+        given.first_point = given.pages = given.what_if = given.clients = True
         given.store = store.RUNS
     return given
 
@@ -66,6 +70,7 @@ def parts(given: argparse.Namespace) -> dict[str, Callable[[], Found]]:
     all_parts: dict[str, tuple[bool, Callable[[], Found]]] = {
         "first_point": (given.first_point, lambda: measure_first_point(given.clicks)),
         "pages": (given.pages, lambda: measure_pages(given.cache, given.rounds)),
+        "what_if": (given.what_if, lambda: measure_what_if(given.cache, given.changes)),
         "clients": (
             given.clients,
             lambda: measure_clients(given.cache, given.crowd, given.seconds),
@@ -105,6 +110,15 @@ def measure_pages(cache: Path, rounds: int) -> Found:
     with served() as server, browsing() as browser:
         found = pages.measure(browser, server, dataset, rounds)
     return pages.figures(found), pages.as_json(found)
+
+
+def measure_what_if(cache: Path, changes: int) -> Found:
+    """The demo, and a run whose largest field has more than a hundred thousand values."""
+    rows, test_rows = what_if.ROWS
+    dataset = criteo_shape(cache, rows, test_rows=test_rows)
+    with served() as server, browsing() as browser:
+        found = what_if.measure(browser, server, dataset, changes)
+    return what_if.figures(found), what_if.as_json(found)
 
 
 def measure_clients(cache: Path, crowd: int, seconds: float) -> Found:

@@ -39,6 +39,7 @@ from deepfm.explanation.words import (
     Span,
     branches_disagree,
     describe,
+    describe_change,
     strongest,
 )
 from deepfm.trained import find_values
@@ -68,6 +69,7 @@ __all__ = [
     "best_change",
     "branches_disagree",
     "describe",
+    "describe_change",
     "explain",
     "find_values",
     "measure_training_rows",

@@ -93,7 +93,7 @@ def describe(explanation: Explanation, change: Change | None = None) -> list[Spa
         *_movers(explanation),
     ]
     if change is not None:
-        spans += [Span(" "), *_change(explanation, change)]
+        spans += [Span(" "), *describe_change(explanation, change)]
     if explanation.seen_in_training:
         spans.append(Span(" The model was trained on this very row."))
     return spans
@@ -149,7 +149,8 @@ def _amount(explanation: Explanation, term: Term) -> list[Span]:
     return [amount, Span(f", {how} "), Span(names, "value")]
 
 
-def _change(explanation: Explanation, change: Change) -> list[Span]:
+def describe_change(explanation: Explanation, change: Change) -> list[Span]:
+    """ "Change laptop to phone (seen 9,120 times, 24.1 % clicked): 96.0 %."."""
     rate = format_probability(change.clicks / change.count if change.count else None)
     return [
         Span("Change "),

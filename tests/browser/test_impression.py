@@ -18,7 +18,7 @@ def first_option(visitor: Visitor) -> str:
 
 def test_a_value_is_typed_searched_and_chosen_by_keyboard(visitor: Visitor) -> None:
     visitor.open("/impression?row=3")
-    said = visitor.page.locator(".dfm-said")
+    said = visitor.page.locator(".dfm-said").first
     visitor.wait_for(lambda: "against" in said.inner_text(), "the sentence")
     before = said.inner_text()
     field(visitor, "ad").focus()
