@@ -477,7 +477,9 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     state.caption.hidden = !data.caption;
     setSlider(state, data.slider);
     waitForPoints(state);
-    draw(state);
+    // What is on the page already is drawn anew after the words that came with it are painted.
+    if (state.shown) setTimeout(() => draw(state));
+    else draw(state);
   } catch (error) {
     say(state, error);
   }
