@@ -1,13 +1,16 @@
 """Files as other programs export them: titles above the table, odd separators, joined files."""
 
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from deepfm.config import Settings
 from deepfm.data.dataset import prepare
-from deepfm.data.reader import open_agreed, open_rows
+from deepfm.data.dataset.times import read_times
+from deepfm.data.reader import open_agreed, open_rows, to_numbers
 from deepfm.data.schema import FileFormat, Inspection, inspect
 from deepfm.errors import DataError, SchemaError
 
@@ -169,3 +172,83 @@ def test_values_of_the_label_are_said_by_hand(tmp_path: Path, settings: Settings
     with pytest.raises(SchemaError, match=r"holds 'Total' on line 62"):
         prepare(total, settings=settings)
     assert prepare(total, left_out="Total", settings=settings).skipped.count == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("1.234,50", 1234.5),
+        ("1.234.567", 1234567.0),
+        ("1'234.5", 1234.5),
+        ("1\u202f234", 1234.0),
+        ("12.50 EUR", 12.5),
+        ("USD 12.50", 12.5),
+        ("(12.5)", -12.5),
+        ("1.234", 1.234),
+        ("12.34,5", None),
+        ("(12", None),
+        ("-inf", None),
+    ],
+)
+def test_amounts_are_read_as_people_write_them(text: str, number: float | None) -> None:
+    assert to_numbers(pa.array([text, "x"])).to_pylist() == [number, None]
+
+
+@pytest.mark.parametrize(
+    "written", ["0{}/Mar/2024:10:00:00 +0000", "Fri, 0{} Mar 2024 10:00:00 GMT"]
+)
+def test_times_of_servers_are_read(tmp_path: Path, written: str) -> None:
+    texts = [written.format(1 + n % 9) for n in range(60)]
+    rows = [(*row, when) for row, when in zip(ROWS, texts, strict=True)]
+    found = look(write(tmp_path / "x.tsv", table("\t", header=(*HEADER, "seen"), rows=rows)))
+    assert found.schema.column("seen").role == "time"
+    times = read_times("seen", lambda: [pa.array(texts[:2])])
+    assert (times - times[0]).tolist() == [0.0, 86_400.0]
+    assert times[0] == 1_709_287_200.0
+
+
+def test_a_label_taken_by_its_values_alone_is_told(tmp_path: Path, settings: Settings) -> None:
+    rows = [(row[0], row[1], "ab"[n % 2]) for n, row in enumerate(ROWS)]
+    path = write(tmp_path / "x.csv", table(header=("code", "site", "kind"), rows=rows))
+    doubt = "No column has the name of a label, so 'code' was taken"
+    assert look(path).warnings[0].startswith(doubt)
+    told: list[str] = []
+    prepare(path, settings=settings, on_event=lambda event: told.append(str(event)))
+    assert any(doubt in text for text in told)
+    told.clear()
+    prepare(path, label="code", settings=settings, on_event=lambda event: told.append(str(event)))
+    assert not any(doubt in text for text in told)
+
+
+@pytest.mark.parametrize("one", ["1", "CLICK"])
+def test_empty_cells_beside_one_label_value_are_named(
+    tmp_path: Path, settings: Settings, one: str
+) -> None:
+    rows = [(one if row[0] == "1" else "", *row[1:]) for row in ROWS]
+    path = write(tmp_path / "x.csv", table(rows=rows))
+    assert "write 0 there first" in look(path).label_warnings[0]
+    with pytest.raises(SchemaError, match="label"):
+        prepare(path, settings=settings)
+
+
+def test_a_zip_may_hold_a_readme_beside_the_table(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr("README.txt", "Read me.")
+        archive.writestr("data/clicks.csv", table())
+    assert look(tmp_path / "x.zip").schema.names == HEADER
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "Git LFS pointer"),
+        (b"\x80\x04\x95" + bytes(40), "a Python pickle"),
+        (b"\x04\x22\x4d\x18" + bytes(40), "packed with lz4"),
+        (b"a.csv" + bytes(252) + b"ustar\x0000" + bytes(300), "a tar archive"),
+        (b'[["1", "news"], ["0", "sport"]]', "is JSON"),
+    ],
+)
+def test_more_files_that_are_no_tables_are_named(tmp_path: Path, head: bytes, said: str) -> None:
+    (tmp_path / "x").write_bytes(head)
+    with pytest.raises(DataError, match=said):
+        look(tmp_path / "x")

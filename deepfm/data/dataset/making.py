@@ -20,6 +20,7 @@ from deepfm.data.dataset.writing import write_dataset
 from deepfm.data.reader import RowReader, check_same_columns, open_agreed, open_rows
 from deepfm.data.reporting import OnEvent, Reporter, ShouldStop
 from deepfm.data.schema import Inspection, Schema, inspect
+from deepfm.data.schema.labels import doubt_of
 from deepfm.data.side_by_side import in_order
 from deepfm.errors import DataError, SchemaError
 from deepfm.locks import FileLock, is_held
@@ -74,6 +75,9 @@ def prepare(
     paths = {part: Path(path) for part, path in files.items() if path is not None}
     said = Said(label, _texts(positive), _texts(left_out))
     schema = _choose_schema(paths["train"], schema, said, settings)
+    doubt = "" if said.label else doubt_of(schema.label)
+    if doubt:
+        reporter.notice("data", doubt)
     _check_split(schema, config)
     fingerprint = _fingerprint(paths, config, schema, reporter)
     recipe = Recipe(name or paths["train"].name, fingerprint, schema, config, settings)
@@ -224,6 +228,12 @@ def _choose_schema(train: Path, schema: Schema | None, said: Said, settings: Set
         raise SchemaError(
             f"{train.name}: no column is left as a field. Give at least one column the role "
             "categorical or numeric."
+        )
+    if schema.positive and not schema.negative:
+        raise SchemaError(
+            f"{train.name}: the label column {schema.label.name!r} holds {schema.positive[0]!r} "
+            "alone in the rows looked at; a model needs clicked and unclicked rows. Should an "
+            "empty cell mean no click, write 0 there first."
         )
     if not (schema.positive and schema.negative):
         raise SchemaError(

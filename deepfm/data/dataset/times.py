@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 from deepfm.errors import SchemaError
 
 _CLOCK: Final = (
-    r"(?:[T ]+(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2}(?:[.,]\d+)?))?"
-    r"\s*(?P<half>[AaPp])?[Mm]?\s*(?P<zone>Z|UTC|[+-]\d{2}:?\d{2})?)?"
+    r"(?:[T :]+(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2}(?:[.,]\d+)?))?"
+    r"\s*(?P<half>[AaPp])?[Mm]?\s*(?P<zone>Z|UTC|GMT|[+-]\d{2}:?\d{2})?)?"
 )
 _YEAR_FIRST: Final = r"(?P<year>\d{4})[-/.](?P<month>\d{1,2})[-/.](?P<day>\d{1,2})"
 _DAY_FIRST: Final = r"(?P<day>\d{1,2})[-/.](?P<month>\d{1,2})[-/.](?P<year>\d{4}|\d{2})"
 _MONTH_FIRST: Final = r"(?P<month>\d{1,2})[-/.](?P<day>\d{1,2})[-/.](?P<year>\d{4}|\d{2})"
-_DAY_NAME: Final = r"(?P<day>\d{1,2})[-/. ]+(?P<month>\p{L}{3,})\.?[-/. ,]+(?P<year>\d{4}|\d{2})"
+_DAY_NAME: Final = (
+    r"(?:\p{L}{3,9},? )?(?P<day>\d{1,2})[-/. ]+(?P<month>\p{L}{3,})\.?[-/. ,]+"
+    r"(?P<year>\d{4}|\d{2})"
+)
 _NAME_DAY: Final = r"(?:\p{L}{3,9},? )?(?P<month>\p{L}{3,})\.? (?P<day>\d{1,2}),? (?P<year>\d{4})"
 _MONTHS: Final = (
     *(("jan",), ("feb",), ("mar", "mär"), ("apr",), ("may", "mai"), ("jun",)),

@@ -5,12 +5,18 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-MISSING: Final = ("", "na", "n/a", "nan", "null", "none", "\\n", "?", "-", "#n/a", "nil")
+MISSING: Final = (
+    *("", "na", "n/a", "nan", "null", "none", "nil", "<na>", "\\n", "?", "-", "--", "."),
+    *("#n/a", "#value!", "#div/0!", "#ref!", "inf", "+inf", "-inf", "infinity", "-infinity"),
+)
 """Texts, lower case and without spaces around, that mean "no number here"."""
 
 _PLAIN: Final = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _DECIMAL_COMMA: Final = r"^[+-]?\d+,\d+$"
-_DECORATION: Final = r"[$€£¥%\s\x{00a0}]"
+_DECORATION: Final = r"[$€£¥₹₽%\s'’\x{00a0}\x{2009}\x{202f}]"
+_CURRENCY: Final = r"(?i)^(?:eur|usd|gbp|chf|inr|cny|jpy)|(?:eur|usd|gbp|chf|inr|cny|jpy|kr|zł)$"
+_DOTTED_THOUSANDS: Final = r"^[+-]?\d{1,3}(?:(?:\.\d{3})+,\d+|(?:\.\d{3}){2,})$"
+_IN_PARENTHESES: Final = r"^\((\d[\d.,]*)\)$"
 _THOUSANDS: Final = r"^([+-]?\d{1,3}(?:,\d{3})+)(\.\d+)?$"
 
 
@@ -25,12 +31,17 @@ def to_numbers(values: pa.Array) -> pa.Array:
     """Texts to float64[N]: null where a cell is empty, says NA or the like, or is no number.
 
     values   string[N], as RowReader yields them
-    Reads 12, -3.5, 1e6, $12.50, 12,50 (one decimal comma), 1,234.5 (thousands) and 12% (as 12).
+    Reads 12, -3.5, 1e6, $12.50, 12.50 EUR, 12,50 (one decimal comma), 1,234.5 and 1.234,50 and
+    1'234.5 (thousands), (12.5) as -12.5 and 12% as 12.
     """
     plain = _cast_plain(values)
     if plain is not None:
         return plain
     cleaned = pc.replace_substring_regex(values, _DECORATION, "")
+    cleaned = pc.replace_substring_regex(cleaned, _CURRENCY, "")
+    cleaned = pc.replace_substring_regex(cleaned, _IN_PARENTHESES, r"-\1")
+    dotted = pc.match_substring_regex(cleaned, _DOTTED_THOUSANDS)
+    cleaned = pc.if_else(dotted, pc.replace_substring(cleaned, ".", ""), cleaned)
     thousands = pc.match_substring_regex(cleaned, _THOUSANDS)
     cleaned = pc.if_else(thousands, pc.replace_substring(cleaned, ",", ""), cleaned)
     comma = pc.match_substring_regex(cleaned, _DECIMAL_COMMA)

@@ -140,7 +140,7 @@ def _check_not_markup(path: Path, text: bytes) -> None:
     start = text[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith((b"<!doctype", b"<html", b"<?xml")):
         raise DataError(f"{path.name!r} is a web page or XML, perhaps of a download that failed.")
-    if re.match(rb'[\[{]\s*["\[{]', start) and b":" in start:
+    if re.match(rb"\[\s*[\[{]", start) or (re.match(rb'\{\s*["\[{]', start) and b":" in start):
         raise DataError(f"{path.name!r} is JSON; save it as CSV or Parquet.")
 
 

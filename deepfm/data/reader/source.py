@@ -21,6 +21,10 @@ _MAGIC: Final[tuple[tuple[bytes, Compression], ...]] = (
 _NOT_DATA: Final = (
     (b"BZh", "packed with bzip2; unpack it, or pack it with gzip, zip or zstd"),
     (b"\xfd7zXZ\x00", "packed with xz; unpack it, or pack it with gzip, zip or zstd"),
+    (b"\x04\x22\x4d\x18", "packed with lz4; unpack it, or pack it with gzip, zip or zstd"),
+    (b"version https://git-lfs", "a Git LFS pointer, not the data; get them by git lfs pull"),
+    (b"\x80\x04\x95", "a Python pickle; save it as CSV or Parquet"),
+    (b"\x80\x05\x95", "a Python pickle; save it as CSV or Parquet"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive; unpack it first"),
     (b"Rar!\x1a\x07", "a RAR archive; unpack it first"),
     (b"\xd0\xcf\x11\xe0", "an old Excel or Office file; save it as CSV first"),
@@ -130,6 +134,8 @@ def check_is_data(path: Path, head: bytes) -> None:
     for magic, what in _NOT_DATA:
         if head.startswith(magic):
             raise DataError(f"{path.name!r} is {what}.")
+    if head[257:262] == b"ustar":
+        raise DataError(f"{path.name!r} is a tar archive; unpack it first.")
 
 
 def open_source(path: Path, settings: Settings) -> Source:
@@ -170,6 +176,7 @@ def _zip_member(path: Path, file: io.FileIO, settings: Settings) -> _Bytes:
             "Pack the data file alone."
         )
     members = [info for info in archive.infolist() if _is_data_member(info)]
+    members = [info for info in members if not _is_note(info)] or members
     if not members:
         raise DataError(f"{path.name!r} is a zip archive with no data file in it.")
     if len(members) > 1:
@@ -195,3 +202,10 @@ def _is_data_member(info: zipfile.ZipInfo) -> bool:
     parts = PurePosixPath(info.filename).parts
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
     return not (info.is_dir() or hidden)
+
+
+def _is_note(info: zipfile.ZipInfo) -> bool:
+    """Whether a file tells of the data, as README.txt does, and does not hold them."""
+    path = PurePosixPath(info.filename.lower())
+    named = path.stem in ("readme", "read_me", "license", "licence", "changelog")
+    return named or path.suffix in (".md", ".pdf", ".html", ".docx", ".rtf")

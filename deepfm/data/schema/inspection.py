@@ -21,7 +21,7 @@ from deepfm.data.schema.declared import (
     Schema,
 )
 from deepfm.data.schema.facts import Facts
-from deepfm.data.schema.labels import LabelGuess, guess_label, label_meanings
+from deepfm.data.schema.labels import LabelGuess, doubt_of, guess_label, label_meanings
 from deepfm.data.schema.roles import Guess, guess_roles
 from deepfm.data.schema.words import is_event_time_name
 from deepfm.errors import DataError
@@ -269,6 +269,8 @@ def _warnings(sample: Sample, columns: Sequence[Facts], schema: Schema) -> list[
         )
     elif label.missing:
         warnings.append(f"{label.missing:,} rows of the sample have no label and are left out.")
+    if label is not None and (doubt := doubt_of(schema.column(label.name))):
+        warnings.append(doubt)
     return warnings
 
 
@@ -293,10 +295,15 @@ def _label_warnings(sample: Sample, label: Facts | None, schema: Schema) -> tupl
     if clicked + others == 0 or (clicked and others):
         return ()
     extent = "file" if sample.complete else "sample"
+    empty = (
+        " Should an empty cell mean no click, write 0 there first."
+        if clicked and label.missing
+        else ""
+    )
     return (
         f"All {clicked + others:,} labelled rows of the {extent} are "
-        f"{'clicked' if clicked else 'not clicked'}; to learn anything, a model needs both. "
-        "Choose another label column, or a file that holds both.",
+        f"{'clicked' if clicked else 'not clicked'}; to learn anything, a model needs both."
+        f"{empty} Choose another label column, or a file that holds both.",
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from deepfm.data.reader.numbers import is_missing
-from deepfm.data.schema.declared import Schema
+from deepfm.data.schema.declared import Column, Schema
 from deepfm.data.schema.facts import Facts
 from deepfm.data.schema.words import (
     NEGATIVE,
@@ -17,6 +17,8 @@ from deepfm.data.schema.words import (
 
 _NOT: Final = ("not", "non", "no", "un")
 _FEW: Final = 20
+_UNSURE: Final = ("it holds two values", "a column with two values")
+"""How the reason for a label begins that has not the name of one."""
 _OTHER: Final[Mapping[str, str]] = {
     "0": "1",
     "1": "0",
@@ -96,10 +98,20 @@ def _judge(facts: Facts, columns: int, named: bool) -> tuple[int, str] | None:
     if not named and facts.position == 0 and binary:
         return 80, "the first column, and it holds nothing but two values"
     if len(texts) == 2 and binary:
-        return 30 + place, "it holds two values, and no column has the name of a label"
+        return 30 + place, f"{_UNSURE[0]}, and no column has the name of a label"
     if len(texts) == 2:
-        return 10 + place, "a column with two values; choose another if this is not the label"
+        return 10 + place, f"{_UNSURE[1]}; choose another if this is not the label"
     return None
+
+
+def doubt_of(label: Column) -> str:
+    """What is to be said of a label that was guessed by its values alone; "" of any other."""
+    if not label.reason.startswith(_UNSURE):
+        return ""
+    return (
+        f"No column has the name of a label, so {label.name!r} was taken, which holds two values. "
+        "Choose another label column if this does not say whether it was clicked."
+    )
 
 
 def label_meanings(facts: Facts) -> Meanings:
