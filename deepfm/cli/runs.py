@@ -15,6 +15,7 @@ def runs_verb(given: argparse.Namespace) -> list[dict[str, Any]]:
     with Store.open(Settings.from_environment().home_folder) as store:
         return [
             {"run": r.id, "state": r.state, "name": r.name, "epoch": r.epoch, "auc": r.auc}
+            | ({"damaged": list(r.damaged)} if r.damaged else {})
             for r in store.runs()
         ]
 

@@ -241,6 +241,11 @@ def _ways_on(row: "RunRow") -> None:
 
 def _what_went_wrong(row: "RunRow", history: History) -> None:
     """Why a run ended otherwise than it was meant to, and what can be done about it."""
+    if row.damaged:
+        show_error(
+            f"This run's row in the run store is damaged ({', '.join(row.damaged)}): what stands "
+            "there cannot be shown. Other runs are not touched by that; delete this one on Runs."
+        )
     if row.state in ("failed", "interrupted") or (row.state == "stopped" and not row.result):
         message = row.message or f"This run was {row.state}."
         (show_notice if row.state == "stopped" else show_error)(message)

@@ -1,15 +1,17 @@
 """The Runs page: all runs in a table that is searched, filtered, sorted, paged, and linked to."""
 
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from deepfm import cli
 from deepfm.config import TERM_SETS, ModelConfig, TrainConfig
 from deepfm.data.catalog import open_demo
 from deepfm.data.dataset import Dataset, open_dataset
-from deepfm.runs.store import Store
+from deepfm.runs.store import FILE_NAME, Store
 from deepfm.sweeps import Axis, begin, source_of, sweep_of
 from deepfm.ui.run_list import PAGE_ROWS
 from tests.app import runs_in_store
@@ -49,6 +51,22 @@ def test_the_table_has_every_run_with_its_settings_and_curve(demo: Dataset, home
     assert column(page, "auc") == ["–", "0.6800"]
     assert column(page, "part") == ["", "test"]
     assert table(page)["rows"][1]["curve"] == pytest.approx([0.64, 0.68])
+
+
+def test_a_damaged_run_is_told_and_hides_no_other(
+    demo: Dataset, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained(home, demo, "first")
+    runs_in_store.queue(home, demo, "second")
+    with sqlite3.connect(home / FILE_NAME) as connection:
+        connection.execute("UPDATE runs SET model = '{' WHERE name = 'second'")
+    connection.close()
+    page = open_runs()
+    assert column(page, "name") == ["second", "first"]
+    assert column(page, "state_words") == ["damaged", "finished"]
+    assert column(page, "model") == ["", "DeepFM"]
+    assert cli.main(["runs"]) == 0
+    assert '"damaged": ["model"]' in capsys.readouterr().out
 
 
 def test_a_column_that_says_the_same_in_every_row_is_left_out(demo: Dataset, home: Path) -> None:

@@ -76,12 +76,14 @@ class Database:
             check_same_thread=False,
         )
         connection.row_factory = sqlite3.Row
+        # One damaged text must not hide the rows beside it.
+        connection.text_factory = _text
         try:
             # NORMAL: a power cut may lose the last transactions but never damages the file; the
             # death of a process loses nothing.
             connection.execute("PRAGMA synchronous = NORMAL")
             # SQLite's own lower() knows the letters of ASCII alone.
-            connection.create_function("folded", 1, str.casefold, deterministic=True)
+            connection.create_function("folded", 1, _folded, deterministic=True)
             connection.create_function("told", 2, _told, deterministic=True)
         except sqlite3.Error:
             connection.close()
@@ -115,10 +117,23 @@ class Database:
             raise in_words(error, self.path) from error
 
 
+def _folded(value: str | bytes | None) -> str | None:
+    if value is None:
+        return None
+    return (_text(value) if isinstance(value, bytes) else value).casefold()
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")
+
+
 @lru_cache(maxsize=20_000)
-def _told(model: str, train: str) -> str:
+def _told(model: bytes, train: bytes) -> str:
     """A run's settings as a person would search for them; most runs share theirs with others."""
-    return settings_in_words({**json.loads(model), **json.loads(train)}).casefold()
+    try:
+        return settings_in_words({**json.loads(model), **json.loads(train)}).casefold()
+    except (ValueError, TypeError, AttributeError):
+        return ""  # damaged: found by its other words
 
 
 class Watcher:

@@ -29,10 +29,18 @@ _ORDERS: Final[dict[str, str]] = {
 }
 RUN_ORDERS: Final = tuple(_ORDERS)
 
-_SEARCHED: Final = (
-    "folded(runs.name || char(10) || runs.dataset_name || char(10) || runs.notes || char(10) || "
-    "runs.tags || char(10) || runs.state)"
+TAGS: Final = (
+    "json_each(CASE WHEN NOT json_valid(runs.tags) THEN '[]' "
+    "WHEN json_type(runs.tags) = 'array' THEN runs.tags ELSE '[]' END)"
 )
+"""A run's tags, one a row; none where they are damaged."""
+_SEARCHED: Final = (
+    "folded(CAST(runs.name || char(10) || runs.dataset_name || char(10) || runs.notes "
+    "|| char(10) || runs.tags || char(10) || runs.state AS BLOB))"
+)
+
+_TOLD: Final = "told(CAST(runs.model AS BLOB), CAST(runs.train AS BLOB))"
+"""As bytes, since SQLite gives a function no text that is not one."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +68,11 @@ class RunFilter:
                 tests.append(f"runs.{column} = ?")
                 values.append(value)
         if self.tag is not None:
-            tests.append("EXISTS (SELECT 1 FROM json_each(runs.tags) WHERE value = ?)")
+            tests.append(f"EXISTS (SELECT 1 FROM {TAGS} WHERE value = ?)")
             values.append(self.tag)
         for word in self.search.casefold().split():
             tests.append(
-                f"(instr({_SEARCHED}, ?) OR instr(told(runs.model, runs.train), ?) "
+                f"(instr({_SEARCHED}, ?) OR instr({_TOLD}, ?) "
                 "OR runs.group_id IN (SELECT id FROM groups WHERE instr(folded(name), ?)) "
                 "OR runs.owner IN (SELECT id FROM people WHERE instr(folded(name), ?)))"
             )
@@ -146,7 +154,7 @@ class RunList:
         """(tag, runs) of every tag that a run has, the commonest first."""
         with self._database.reading() as connection:
             rows = connection.execute(
-                "SELECT value, count(*) AS runs FROM runs, json_each(runs.tags) "
+                f"SELECT value, count(*) AS runs FROM runs, {TAGS} "
                 "WHERE runs.tags <> '[]' GROUP BY value ORDER BY runs DESC, value"
             ).fetchall()
         return [(row["value"], row["runs"]) for row in rows]

@@ -22,7 +22,7 @@ _ORDERS: Final[dict[str, str]] = {
     "dataset": "min(folded(runs.dataset_name))",
     "person": "min(folded(coalesce(nullif(people.name, ''), runs.owner)))",
     "auc": "max(runs.auc)",
-    "loss": "min(json_extract(runs.result, '$.log_loss'))",
+    "loss": "min(iif(json_valid(runs.result), json_extract(runs.result, '$.log_loss'), NULL))",
     "seconds": "sum(runs.seconds)",
 }
 OVERVIEW_ORDERS: Final = tuple(_ORDERS)

@@ -175,8 +175,15 @@ class RunQueue:
                    and nobody waits for more than its turn.
         """
         with self._database.writing() as connection:
-            number = turns.next_number(turns.waiting(connection))
-            if number is None or (_alone(connection, number) and not all_free):
+            while (number := turns.next_number(turns.waiting(connection))) is not None:
+                row = connection.execute(f"{SELECT} WHERE number = ?", (number,)).fetchone()
+                run = to_run(row, self._runs_folder)
+                if run.trainable:
+                    break
+                _fail_damaged(connection, run)
+            else:
+                return None
+            if trains_alone(run.train) and not all_free:
                 return None
             now = time.time()
             connection.execute(
@@ -184,9 +191,8 @@ class RunQueue:
                 "WHERE number = ?",
                 (now, worker, None if versions is None else json.dumps(dict(versions)), number),
             )
-            row = connection.execute(f"{SELECT} WHERE number = ?", (number,)).fetchone()
             people.mark_served(connection, row["owner"], now)
-            return to_run(row, self._runs_folder)
+            return to_run(run_row(connection, run.id), self._runs_folder)
 
     def _same_run(self, connection: sqlite3.Connection, run: NewRun) -> str | None:
         """The newest run that this one may join; None if there is none."""
@@ -241,9 +247,15 @@ class RunQueue:
             )
 
 
-def _alone(connection: sqlite3.Connection, number: int) -> bool:
-    (train,) = connection.execute("SELECT train FROM runs WHERE number = ?", (number,)).fetchone()
-    return trains_alone(json.loads(train))
+def _fail_damaged(connection: sqlite3.Connection, run: RunRow) -> None:
+    connection.execute(
+        "UPDATE runs SET state = 'failed', finished = ?, message = ? WHERE id = ?",
+        (
+            time.time(),
+            "Its settings are damaged in the run store, so it cannot be trained. Queue it anew.",
+            run.id,
+        ),
+    )
 
 
 def free_name(connection: sqlite3.Connection, table: str, name: str) -> str:

@@ -1,13 +1,15 @@
-"""A run's row in SQLite to a RunRow, found by id."""
+"""A run's row in SQLite to a RunRow, found by id; what is damaged in it hides nothing else."""
 
 import json
 import sqlite3
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from deepfm.errors import StoreError
 from deepfm.runs.store.people import shown_name
 from deepfm.runs.store.rows import RunRow, check_id
+
+T = TypeVar("T", dict[str, Any], list[Any])
 
 SELECT: Final = (
     "SELECT runs.*, groups.name AS group_name, people.name AS person FROM runs "
@@ -35,8 +37,34 @@ def group_row(connection: sqlite3.Connection, group_id: str) -> sqlite3.Row:
     return row
 
 
+def json_of(text: str | bytes | None, kind: type[T]) -> T | None:
+    """What a column holds as JSON; None where that cannot be read or is of another kind."""
+    try:
+        value = json.loads(text or "")
+    except ValueError:
+        return None
+    return value if isinstance(value, kind) else None
+
+
 def to_run(row: sqlite3.Row, runs_folder: Path) -> RunRow:
-    """A row of SELECT as it is given to others."""
+    """A row of SELECT as it is given to others.
+
+    A column that cannot be read is as if it were empty, and named in `damaged`.
+    """
+    damaged = []
+
+    def column(name: str, kind: type[T]) -> T:
+        value = json_of(row[name], kind)
+        if value is None:
+            damaged.append(name)
+        return kind() if value is None else value
+
+    values = {name: column(name, dict) for name in ("model", "train")}
+    pinned = [each for each in column("pinned", list) if isinstance(each, dict)]
+    tags = [each for each in column("tags", list) if isinstance(each, str)]
+    curve = [each for each in column("curve", list) if isinstance(each, list) and len(each) == 2]
+    result = column("result", dict) if row["result"] else None
+    versions = column("versions", dict) if row["versions"] else None
     return RunRow(
         id=row["id"],
         name=row["name"],
@@ -48,9 +76,9 @@ def to_run(row: sqlite3.Row, runs_folder: Path) -> RunRow:
         dataset_folder=Path(row["dataset_folder"]),
         fingerprint=row["fingerprint"],
         config_key=row["config_key"],
-        model=json.loads(row["model"]),
-        train=json.loads(row["train"]),
-        pinned=tuple(json.loads(row["pinned"])),
+        model=values["model"],
+        train=values["train"],
+        pinned=tuple(pinned),
         owner=row["owner"],
         owner_name=shown_name(row["owner"], row["person"]),
         created=row["created"],
@@ -58,17 +86,18 @@ def to_run(row: sqlite3.Row, runs_folder: Path) -> RunRow:
         finished=row["finished"],
         folder=runs_folder / row["id"],
         message=row["message"],
-        result=json.loads(row["result"]) if row["result"] else None,
+        result=result or None,
         epoch=row["epoch"],
         auc=row["auc"],
         last_event=row["last_event"],
         worker=row["worker"],
         notes=row["notes"],
-        tags=tuple(json.loads(row["tags"])),
+        tags=tuple(tags),
         attempt=row["attempt"],
-        versions=json.loads(row["versions"]) if row["versions"] else None,
+        versions=versions or None,
         seconds=row["seconds"],
         examples_per_second=row["examples_per_second"],
-        curve=tuple(auc for _, auc in json.loads(row["curve"])),
+        curve=tuple(auc for _, auc in curve),
         imported=row["imported"],
+        damaged=tuple(damaged),
     )

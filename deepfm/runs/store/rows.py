@@ -66,6 +66,7 @@ class RunRow:
     curve        its AUC by epoch, thinned to 40 numbers at most
     imported     the id it had where it was trained, if it was brought here from elsewhere
     owner_name   what the person who started it is called; "" where that is not known
+    damaged      columns of its row in the store that cannot be read; they are as if empty
     """
 
     id: str
@@ -101,6 +102,12 @@ class RunRow:
     curve: tuple[float, ...] = ()
     imported: str = ""
     owner_name: str = ""
+    damaged: tuple[str, ...] = ()
+
+    @property
+    def trainable(self) -> bool:
+        """Whether it is known what was asked for."""
+        return not {"model", "train"} & set(self.damaged)
 
     @property
     def ended(self) -> bool:

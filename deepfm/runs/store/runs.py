@@ -10,7 +10,7 @@ from typing import Any, Final
 from deepfm.errors import DataError, StoreError
 from deepfm.events import Event, Notice, from_json, to_json
 from deepfm.runs.store.database import Database
-from deepfm.runs.store.reading import group_row, run_row, to_run
+from deepfm.runs.store.reading import group_row, json_of, run_row, to_run
 from deepfm.runs.store.rows import RUN_ENDS, GroupRow, RunRow, RunState, check_id
 from deepfm.runs.store.standing import Standing
 
@@ -157,7 +157,7 @@ def to_group(row: sqlite3.Row, runs: Sequence[str]) -> GroupRow:
         row["created"],
         tuple(runs),
         row["kind"],
-        json.loads(row["spec"]),
+        json_of(row["spec"], dict) or {},
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from deepfm.events import Epoch, Event, Point, Resumed, Started
+from deepfm.runs.store.reading import json_of
 
 Curve = tuple[tuple[float, float], ...]
 """(epoch, AUC), epochs growing."""
@@ -33,8 +34,8 @@ class Standing:
             row["auc"],
             row["seconds"],
             row["examples_per_second"],
-            tuple((epoch, auc) for epoch, auc in json.loads(row["curve"])),
-            json.loads(row["versions"]) if row["versions"] else None,
+            tuple((epoch, auc) for epoch, auc in json_of(row["curve"], list) or ()),
+            json_of(row["versions"], dict) if row["versions"] else None,
         )
 
     def after(self, event: Event) -> "Standing":

@@ -105,7 +105,8 @@ class SweepTable(RunQueue):
         with self._database.reading() as connection:
             rows = connection.execute(
                 f"{SELECT} WHERE runs.group_id = ? OR runs.id IN (SELECT value FROM groups, "
-                "json_each(groups.spec, '$.joined') WHERE groups.id = ?) ORDER BY runs.number",
+                "json_each(iif(json_valid(groups.spec), groups.spec, '{}'), '$.joined') "
+                "WHERE groups.id = ?) ORDER BY runs.number",
                 (group_id, group_id),
             ).fetchall()
         return [to_run(row, self._runs_folder) for row in rows]
