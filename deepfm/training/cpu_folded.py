@@ -23,7 +23,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from deepfm.training.cpu_kernels import Columns, Floats, Ids
+from deepfm.training.cpu_kernels import AdamConstants, Columns, Floats, Ids, adam
 
 COLUMNS_MORE: Final = 3
 """Linear weight, Σ v², and the 1 that counts occurrences, after the layer and the factors."""
@@ -204,3 +204,54 @@ def unfold(
                 target[columns.deep + k] += product
             for i in range(len(slopes)):
                 slopes[i] = _ZERO
+
+
+@_compiled
+def move_fields(
+    table: Floats,
+    mean: Floats,
+    square: Floats,
+    features: NDArray[np.int64],
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    ids: Ids,
+    first_field: int,
+    last_field: int,
+    columns: Columns,
+    first: Floats,
+    linear_scale: np.float32,
+    l2: np.float32,
+    spread: Floats,
+    collected: Floats,
+    gradient: Floats,
+    first_gradient: Floats,
+    constants: AdamConstants,
+) -> None:
+    """Scatter, unfold, and a step of Adam for all features of some fields, in one call.
+
+    Places are features here, and mean and square Adam's moments, float32[V, S].
+    """
+    scatter_folded(ids, first_field, last_field, spread, collected)
+    unfold(
+        table,
+        features,
+        begins,
+        ends,
+        first_field,
+        last_field,
+        columns,
+        first,
+        linear_scale,
+        l2,
+        collected,
+        gradient,
+        first_gradient,
+    )
+    begin, end = begins[first_field], ends[last_field - 1]
+    adam(
+        table[begin:end].reshape(-1),
+        gradient[begin:end].reshape(-1),
+        mean[begin:end].reshape(-1),
+        square[begin:end].reshape(-1),
+        constants,
+    )

@@ -43,7 +43,7 @@ class NarrowPlan:
 
     @classmethod
     def of(cls, shapes: list[tuple[int, int]], parts: int) -> Self | None:
-        """Of layers of these (out, in) shapes; None where one of them is too wide, or there is none."""
+        """Of layers of these (out, in) shapes; None where one is too wide, or there is none."""
         if not shapes or max(out for out, _ in shapes) > WIDEST:
             return None
         plan, start, end = np.zeros((len(shapes), 6), np.int64), FIRST_LAYER_AT, 0
@@ -62,16 +62,19 @@ def _matrix(flat: Floats, start: int, rows: int, width: int) -> Floats:
 
 @_compiled
 def _add_product(inputs: Floats, matrix: Floats, outputs: Floats) -> None:
-    """outputs += inputs · matrix, which has a multiple of 4 rows."""
+    """outputs += inputs · matrix, which has a multiple of 8 rows: eight at a time."""
     into, out = matrix.shape
-    for row in range(len(inputs)):
-        values, target = inputs[row], outputs[row]
-        for k in range(0, into, 4):
-            a, b, c, d = values[k], values[k + 1], values[k + 2], values[k + 3]
-            first, second = matrix[k], matrix[k + 1]
-            third, fourth = matrix[k + 2], matrix[k + 3]
+    for k in range(0, into, 8):
+        a, b, c, d = matrix[k], matrix[k + 1], matrix[k + 2], matrix[k + 3]
+        e, f, g, h = matrix[k + 4], matrix[k + 5], matrix[k + 6], matrix[k + 7]
+        for row in range(len(inputs)):
+            values, target = inputs[row], outputs[row]
+            p, q, r, s = values[k], values[k + 1], values[k + 2], values[k + 3]
+            t, u, v, w = values[k + 4], values[k + 5], values[k + 6], values[k + 7]
             for i in range(out):
-                target[i] += (a * first[i] + b * second[i]) + (c * third[i] + d * fourth[i])
+                target[i] += ((p * a[i] + q * b[i]) + (r * c[i] + s * d[i])) + (
+                    (t * e[i] + u * f[i]) + (v * g[i] + w * h[i])
+                )
 
 
 @_compiled
@@ -80,7 +83,12 @@ def _add_outer(slopes: Floats, inputs: Floats, gradient: Floats) -> None:
     out, into = gradient.shape
     in_fours = len(inputs) // 4 * 4
     for row in range(0, in_fours, 4):
-        first, second, third, fourth = inputs[row], inputs[row + 1], inputs[row + 2], inputs[row + 3]
+        first, second, third, fourth = (
+            inputs[row],
+            inputs[row + 1],
+            inputs[row + 2],
+            inputs[row + 3],
+        )
         for j in range(out):
             a, b = slopes[row, j], slopes[row + 1, j]
             c, d = slopes[row + 2, j], slopes[row + 3, j]

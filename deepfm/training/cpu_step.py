@@ -25,6 +25,7 @@ from deepfm.config import ModelConfig, TrainConfig
 from deepfm.model import DeepFM
 from deepfm.training import cpu_folded as folding
 from deepfm.training import cpu_kernels as kernels
+from deepfm.training.cpu_compiler import load_without_scipy
 from deepfm.training.cpu_kernels import AdamConstants
 from deepfm.training.cpu_memory import Buffers, FirstLayer, Places, Tables
 from deepfm.training.cpu_narrow import WIDEST, NarrowPlan, rows_through
@@ -105,7 +106,9 @@ class CpuStep(Step):
         can_fold = model.deep is not None and not model.config.embedding_drop_rate
         self._first = FirstLayer.of(self._tables, self._network, threads) if can_fold else None
         columns = self._first.columns if self._first else 0
-        self._all = Places.of_all(self._tables, columns, threads) if self.update == "dense" else None
+        self._all = (
+            Places.of_all(self._tables, columns, threads) if self.update == "dense" else None
+        )
         self._kept_buffers: dict[int, Buffers] = {}
         self._buffers = self._room(0)
         self._steps = 0
@@ -152,6 +155,11 @@ class CpuStep(Step):
         self._network.update(self._buffers.sums, constants)
         loss = float(self._buffers.sums[:, 0].sum())
         return StepResult(self._buffers.logits.clone(), torch.tensor(loss))
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether the network is one that goes through in one compiled call."""
+        return self._network.narrow is not None
 
     def settle(self, ids: NDArray[np.int32] | None = None) -> None:
         """Bring the rows of some impressions int32[N, F] up to date; without ids every row."""
@@ -385,11 +393,40 @@ class CpuStep(Step):
         self, batch: Batch, layer: FirstLayer | None, part: int, constants: AdamConstants
     ) -> None:
         """This part's fields: the gradients of their features, then Adam."""
+        if layer is not None and self.update == "dense":
+            self._move_fields(batch, layer, part, constants)
+            return
         if layer is None:
             self._scatter(batch, part)
         else:
             self._scatter_folded(batch, layer, part)
         self._adam(part, constants)
+
+    def _move_fields(
+        self, batch: Batch, layer: FirstLayer, part: int, constants: AdamConstants
+    ) -> None:
+        """All of it in one compiled call, where every feature is visited."""
+        tables, places, (first, last) = self._tables, self._buffers.places, self._fields[part]
+        folding.move_fields(
+            tables.weights,
+            tables.mean,
+            tables.square,
+            places.features,
+            places.begins,
+            places.ends,
+            batch.ids[part],
+            first,
+            last,
+            tables.columns,
+            layer.weight,
+            self._network.linear_scale,
+            self._l2(batch),
+            self._buffers.spread,
+            places.collected,
+            places.gradient,
+            layer.gradient,
+            constants,
+        )
 
     def _l2(self, batch: Batch) -> np.float32:
         """2 λ / B of the penalty on occurrences."""
@@ -476,18 +513,21 @@ def shares_of_fields(
 
 
 @cache
-def load_kernels(update: Update) -> None:
+def load_kernels(update: Update, *, narrow: bool = True) -> None:
     """Compile the loops of a way of Adam, or load what is compiled already, once in a process.
 
-    Half a second that no step then takes, and that no speed of training then counts.
+    narrow   those for networks no wider than WIDEST, or those for wider ones
+    A quarter of a second that no step then takes, and that no speed of training then counts.
     """
-    model = ModelConfig(num_factors=1, shared_embedding=False)
+    load_without_scipy()
+    model = ModelConfig(
+        num_factors=1, shared_embedding=False, mlp_dims=(1 if narrow else WIDEST + 1,)
+    )
     config = TrainConfig(optimizer="lazy-adam" if update == "lazy" else "adam")
     with torch.random.fork_rng(devices=()):  # leaves the run's own draws alone
-        for folds, width in ((False, 1), (True, 1), (True, WIDEST + 1)):
+        for folds in (False, True):
             # Dropout on embeddings and folding exclude each other.
-            drop_rate = 0.0 if folds else 0.5
-            model = model.with_values(embedding_drop_rate=drop_rate, mlp_dims=(width,))
+            model = model.with_values(embedding_drop_rate=0.0 if folds else 0.5)
             with closing(CpuStep(DeepFM((2,), model), config, update, folds=folds)) as step:
                 for index in range(2):
                     step(torch.zeros(1, 1, dtype=torch.int32), torch.zeros(1), 1, index)

@@ -213,7 +213,7 @@ def choose_step(model: DeepFM, config: TrainConfig, *replicas: torch.device) -> 
         name = f"plain PyTorch step ({error.name} is not installed), {config.optimizer}"
         return PlainStep(model, config), name
     step = CpuStep(model, config)
-    load_kernels(step.update)
+    load_kernels(step.update, narrow=step.is_narrow)
     return step, f"compiled CPU step, {config.optimizer}, tables {step.update}"
 
 

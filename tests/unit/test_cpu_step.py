@@ -11,8 +11,11 @@ import torch
 
 from deepfm.config import TERM_SETS, ModelConfig, TrainConfig
 from deepfm.model import DeepFM
+from deepfm.training import cpu_memory, cpu_step
+from deepfm.training.cpu_narrow import WIDEST
 from deepfm.training.cpu_step import CpuStep, shares_of_fields
 from deepfm.training.crew import Crew
+from deepfm.training.order import Piece
 from deepfm.training.step import PlainStep, StepResult
 
 FIELD_DIMS = (50, 3, 200, 4, 31)
@@ -65,6 +68,7 @@ VARIANTS = {
     "separate": ModelConfig(shared_embedding=False, drop_rate=0.0),
     "tanh": ModelConfig(activation="tanh", drop_rate=0.0, mlp_dims=(7,)),
     "K=1": ModelConfig(num_factors=1, drop_rate=0.0, mlp_dims=(33, 2)),
+    "wide": ModelConfig(drop_rate=0.0, mlp_dims=(WIDEST + 1, 5)),
 }
 
 
@@ -271,6 +275,34 @@ def test_results_do_not_depend_on_how_fields_and_rows_are_shared_out():
         assert torch.equal(one.logits, again.logits), "the same to the last digit"
 
 
+@pytest.mark.parametrize("update", ["dense", "catch-up"])
+@pytest.mark.parametrize("rows", [40, 300])
+def test_rows_that_are_not_gathered_yet_are_stepped_as_if_they_were(update, rows, monkeypatch):
+    (ids, labels), *_ = batches(500, 1)
+    order = np.random.default_rng(1).permutation(500).astype(np.int32)[:rows]
+    piece = Piece(ids.numpy(), labels.numpy(), order)
+    results = []
+    for way in ("gathered", "by each part", "too many for that"):
+        if way == "too many for that":
+            monkeypatch.setattr(cpu_step, "OWN_IDS_BYTES", 0)
+        _, _, _, step = twins(ModelConfig(), TrainConfig(seed=2), update)
+        rows_of = ids[order] if way == "gathered" else piece
+        results.append([step.move(rows_of, labels[order], 1, index) for index in range(3)])
+        assert torch.equal(results[0][2].logits, results[-1][2].logits), way
+        assert torch.equal(results[0][2].loss, results[-1][2].loss), way
+
+
+@pytest.mark.parametrize("own", [0, 1 << 20])
+def test_small_tables_are_folded_by_each_part_for_itself(own, monkeypatch):
+    monkeypatch.setattr(cpu_memory, "OWN_FOLDED_BYTES", own)
+    plain, plain_step, fast, fast_step = twins(ModelConfig(drop_rate=0.0), TrainConfig())
+    for index, (ids, labels) in enumerate(batches(300, STEPS)):
+        plain_step(ids, labels, 1, index)
+        fast_step(ids, labels, 1, index)
+    assert fast_step._buffers.places.folds_apart == bool(own)
+    assert_same_weights(plain, fast)
+
+
 def test_batches_of_any_size_follow_one_another():
     plain, plain_step, fast, fast_step = twins(ModelConfig(drop_rate=0.0), TrainConfig())
     for index, rows in enumerate((300, 1, 7, 513, 300)):
@@ -294,12 +326,15 @@ def test_a_failure_in_a_helper_is_raised_in_the_caller():
 def test_after_loading_no_kernel_is_left_to_compile():
     """In a process of its own: here other tests have used them."""
     program = """
-from deepfm.training import cpu_folded, cpu_kernels, cpu_step
+import sys
+from deepfm.training import cpu_folded, cpu_kernels, cpu_narrow, cpu_step
 for update in cpu_step.UPDATES:
-    cpu_step.load_kernels(update)
+    for narrow in (True, False):
+        cpu_step.load_kernels(update, narrow=narrow)
+assert "scipy.linalg" not in sys.modules, "numba only asks whether it is there"
 kernels = [
     kernel
-    for module in (cpu_folded, cpu_kernels)
+    for module in (cpu_folded, cpu_kernels, cpu_narrow)
     for name, kernel in vars(module).items()
     if hasattr(kernel, "signatures") and not name.startswith("_")
 ]
@@ -308,9 +343,10 @@ assert before and all(before.values()), before
 from deepfm.config import ModelConfig, TrainConfig
 from deepfm.model import DeepFM
 import torch
-for terms in (("linear",), ("linear", "pairwise"), ("linear", "pairwise", "deep")):
-    for rate in (0.0, 0.1):
-        model = ModelConfig(terms=terms, embedding_drop_rate=rate)
+from itertools import product
+sets = (("linear",), ("linear", "pairwise"), ("linear", "pairwise", "deep"))
+for terms, rate, width in product(sets, (0.0, 0.1), (8, 80)):
+        model = ModelConfig(terms=terms, embedding_drop_rate=rate, mlp_dims=(width,))
         step = cpu_step.CpuStep(DeepFM((5, 4), model), TrainConfig(embedding_l2=0.1))
         ids = torch.tensor([[0, 5], [1, 6]], dtype=torch.int32)
         step(ids, torch.ones(2), 1, 0)

@@ -215,7 +215,8 @@ def warm_training(settings: Settings) -> None:
         from deepfm.training.cpu_step import UPDATES, load_kernels
 
         for update in UPDATES:
-            load_kernels(update)
+            for narrow in (True, False):
+                load_kernels(update, narrow=narrow)
 
 
 class _Listener:
