@@ -1,4 +1,4 @@
-"""Named values for some settings: a book's recipe, real click logs, the bundled demo."""
+"""Named values for some settings: a book's recipe, click logs large and small, the demo."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             ),
             Preset(
                 "real-data",
-                "For real click logs: wide embeddings with dropout and L2, small batches, "
+                "For large click logs: wide embeddings with dropout and L2, small batches, "
                 "stops early on validation AUC.",
                 {"validation": 0.1, "min_count": 1},
                 {
@@ -47,6 +47,14 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
                     "patience": 3,
                     "embedding_l2": 0.001,
                 },
+            ),
+            Preset(
+                "your-data",
+                "A start for a click log of your own: the book's model in batches of 256, until "
+                "validation AUC has not risen for 5 epochs.",
+                {"validation": 0.1, "min_count": 4},
+                {"num_factors": 10, "mlp_dims": (30, 20, 10), "drop_rate": 0.1},
+                {"learning_rate": 0.01, "batch_size": 256, "epochs": 60, "patience": 5},
             ),
             Preset(
                 "quick",

@@ -17,6 +17,7 @@ from deepfm.charts.training.comparison import (
     comparison_figure,
     comparison_finding,
     comparison_table,
+    unfinished,
 )
 from deepfm.charts.training.curves import METRIC_NAMES
 from deepfm.terms import TERM_NAMES
@@ -130,6 +131,8 @@ def compare(rows: Sequence["RunRow"], *, key: str) -> None:
         alt=comparison_finding(runs),
         table=lambda: comparison_table(runs),
     )
+    if words := unfinished(runs):
+        st.caption(f":material/info: {plain(words)}")
     show_results(compared_runs_table(runs), key=f"{key}_table")
 
 

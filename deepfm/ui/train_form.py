@@ -34,10 +34,13 @@ PRESET_KEY: Final = "train_preset"
 PRESET_DRAFT: Final = "train_preset_draft"
 MORE_OPEN: Final = "train_more_open"
 PREPARE_JOB: Final = "train_prepare_job"
+FEW_STEPS: Final = 200
+"""Below, weights that begin around zero have hardly moved yet."""
 MAIN: Final = ("num_factors", "mlp_dims", "learning_rate", "epochs")
 PRESET_TITLES: Final[Mapping[str, str]] = {
     "d2l": "Book (d2l)",
     "real-data": "Real data",
+    "your-data": "Your data",
     "quick": "Quick",
 }
 
@@ -111,7 +114,9 @@ def preset_for(dataset: "Dataset") -> str:
     """The preset whose prepare settings a dataset has: what needs no preparing again."""
     if not dataset.prepare.validation and "validation" not in dataset.parts:
         return "d2l"
-    return "real-data" if dataset.prepare.min_count == 1 else "quick"
+    if dataset.prepare.min_count == 1:
+        return "real-data"
+    return "quick" if dataset.name == state.DEMO else "your-data"
 
 
 def _more(form: SettingsForm, settings: Sequence[Setting]) -> None:
@@ -234,6 +239,11 @@ def _buttons(
     if model is None or train is None:
         return one or five
     st.html(_cost(dataset, model, train))
+    if (steps := _steps(dataset, train)) < FEW_STEPS:
+        st.caption(
+            f"That is only {steps:,} steps, too few to learn much: lower the batch size "
+            "or raise the epochs."
+        )
     try:
         if one:
             name = run_name(preset, model, train)
@@ -270,6 +280,11 @@ def _cost(dataset: "Dataset", model: ModelConfig, train: TrainConfig) -> str:
         for name, value, small in figures
     )
     return f'<div class="dfm-cost">{cells}</div>'
+
+
+def _steps(dataset: "Dataset", train: TrainConfig) -> int:
+    """Batches in all epochs together."""
+    return train.epochs * -(-size_of(dataset).train_rows // train.batch_size)
 
 
 def run_name(preset: Preset, model: ModelConfig, train: TrainConfig) -> str:

@@ -178,6 +178,16 @@ def test_a_preset_that_is_none_gives_that_of_the_dataset(open_page: Opener, demo
     assert page.segmented_control(key="train_preset").value == "quick"
 
 
+def test_a_dataset_of_ones_own_starts_with_small_batches_and_is_told_where_steps_are_few(
+    open_page: Opener, own: Dataset
+) -> None:
+    page = open_page("train", dataset=own.fingerprint)
+    assert page.segmented_control(key="train_preset").value == "your-data"
+    assert field(page, "batch_size").value == "256"
+    page.segmented_control(key="train_preset").set_value("quick").run()
+    assert any("steps, too few to learn much" in each.value for each in page.caption)
+
+
 def test_compare_all_five_queues_them_as_one_group_with_the_same_settings(
     open_page: Opener, demo: Dataset, home: Path
 ) -> None:

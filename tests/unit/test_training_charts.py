@@ -32,6 +32,7 @@ from deepfm.charts.training.comparison import (
     comparison_figure,
     comparison_finding,
     lamps,
+    unfinished,
 )
 from deepfm.charts.training.curves import (
     Detail,
@@ -703,6 +704,19 @@ def compared(names: list[str]) -> list[ComparedRun]:
         ComparedRun(name, TERM_SETS.get(name, TERM_SETS["FM"]), history_of(run_events()))
         for name in names
     ]
+
+
+def test_runs_that_were_best_at_their_last_epoch_are_named() -> None:
+    events = [*run_events()[:-1], dataclasses.replace(finished(3), best_epoch=2)]
+    early = dataclasses.replace(compared(["FM"])[0], history=history_of(events))
+    assert unfinished([early]) == ""
+    one = unfinished([early, *compared(["LR"])])
+    assert one.startswith("LR was best at the last epoch")
+    three = unfinished(compared(["LR", "FM", "DNN"]))
+    assert three.startswith("LR, FM and DNN were best at the last epoch")
+    stopped = dataclasses.replace(finished(3), stopped=True)
+    events = [*run_events()[:-1], stopped]
+    assert unfinished([dataclasses.replace(early, history=history_of(events))]) == ""
 
 
 def test_five_models_are_five_lines_named_at_their_ends_over_one_best_possible_line() -> None:

@@ -173,6 +173,24 @@ def comparison_finding(runs: Sequence[ComparedRun]) -> str:
     return f"{run.name} reaches the highest {part} AUC, {format_auc(best)}, of {len(ends)} runs."
 
 
+def unfinished(runs: Sequence[ComparedRun]) -> str:
+    """Which runs were still getting better when they ended, in one sentence; "" where none was."""
+    names = [run.name for run in runs if _best_at_the_end(run.history)]
+    if not names:
+        return ""
+    who = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    was = "was" if len(names) == 1 else "were"
+    return f"{who} {was} best at the last epoch: with more epochs the comparison would be fairer."
+
+
+def _best_at_the_end(history: History) -> bool:
+    """Whether a run used all its epochs, and of them the last did best on the validation rows."""
+    ended = history.finished
+    if ended is None or ended.stopped or history.best is None:
+        return False
+    return ended.epochs > 1 and ended.best_epoch == ended.epochs
+
+
 def comparison_table(runs: Sequence[ComparedRun]) -> pd.DataFrame:
     """One row an epoch of a run: its time, and every figure of the part it is judged by."""
     return pd.DataFrame(
