@@ -214,7 +214,7 @@ def show_histogram(found: Evaluated, revision: str) -> None:
         height=380,
         caption="the less the filled and the hollow bars overlap, the better the model tells "
         "clicks from the rest. Each label's bars add up to 100 %.",
-        alt="Histogram of predicted probabilities, clicked rows beside unclicked ones.",
+        alt=charts.histogram_finding(shape),
         table=lambda: pd.DataFrame(
             {
                 "from": shape.edges[:-1],

@@ -12,6 +12,7 @@ from deepfm.charts.evaluation.differences import (
 from deepfm.charts.evaluation.probability import (
     calibration_figure,
     histogram_figure,
+    histogram_finding,
     slice_name,
     slices_figure,
     slices_finding,
@@ -60,6 +61,7 @@ __all__ = [
     "differences_table",
     "gain_figure",
     "histogram_figure",
+    "histogram_finding",
     "lift_figure",
     "precision_recall_figure",
     "roc_figure",

@@ -155,6 +155,16 @@ def slice_name(one: Slice) -> str:
     return OTHERS if one.value is None else one.value or "(empty)"
 
 
+def histogram_finding(shape: Histogram) -> str:
+    """The mean score of each label, from the middles of the bins: "… score 32.1 % on average …"."""
+    middles = (shape.edges[:-1] + shape.edges[1:]) / 2
+    clicked, others = (
+        format_probability(float(np.average(middles, weights=rows)) if rows.sum() else None)
+        for rows in (shape.clicked, shape.not_clicked)
+    )
+    return f"Clicked rows score {clicked} on average, unclicked rows {others}."
+
+
 def slices_finding(slices: Sequence[Slice]) -> str:
     """Of the values whose prediction lies outside the interval of what was seen, the furthest."""
     wrong = [one for one in slices if not one.base_rate_low <= one.predicted <= one.base_rate_high]
