@@ -8,21 +8,21 @@ does use it, numba imports it then, as ever.
 import importlib
 import importlib.util
 import sys
+from typing import Any
 
-import numba.np.linalg
-
+ALGEBRA = "numba.np.linalg"
 ARRAYS = "numba.np.arraymath"
 
 
 def load_without_scipy() -> None:
     """Import numba's array functions, once; before anything is compiled or loaded."""
-    linalg = numba.np.linalg
+    linalg: Any = importlib.import_module(ALGEBRA)
     ensure = getattr(linalg, "ensure_blas", None)
     if ARRAYS in sys.modules or ensure is None:
         return
     linalg.ensure_blas = _find_scipy
     try:
-        arrays = importlib.import_module(ARRAYS)
+        arrays: Any = importlib.import_module(ARRAYS)
     finally:
         linalg.ensure_blas = ensure
     arrays.ensure_blas = ensure

@@ -365,3 +365,17 @@ def test_threads_end_with_the_step():
     step.close()
     helper.join(timeout=5)
     assert not helper.is_alive()
+
+
+def test_numba_still_has_its_linear_algebra_after_loading():
+    """In a process of its own, where nothing has imported it before."""
+    program = """
+from deepfm.training.cpu_step import load_kernels
+load_kernels("dense")
+import numba
+import numpy as np
+product = numba.njit(lambda a, b: a @ b)(np.eye(2), 2 * np.eye(2))
+assert (product == 2 * np.eye(2)).all()
+"""
+    pytest.importorskip("scipy")
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=300)
