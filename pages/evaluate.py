@@ -33,6 +33,7 @@ def show(run_id: str, model: TrainedModel) -> None:
     found = evaluated(run_id, model, part, selection)
     found, revision = threshold_asked_for(found, run_id, model)
     views.say_which_rows(model, found)
+    views.say_verdict(found)
     views.tiles(found)
     views.show_curves(found, revision)
     views.show_tabs(run_id, model, found, revision)

@@ -82,6 +82,13 @@ from deepfm.evaluation.searching import (
 )
 from deepfm.evaluation.slices import Slice, slices, slices_of
 from deepfm.evaluation.tally import Tally
+from deepfm.evaluation.verdict import (
+    CalibrationVerdict,
+    RankingVerdict,
+    UseVerdict,
+    Verdict,
+    verdict_of,
+)
 
 __all__ = [
     "EMPTY",
@@ -94,6 +101,7 @@ __all__ = [
     "BranchFigures",
     "Calibration",
     "CalibrationTable",
+    "CalibrationVerdict",
     "Costs",
     "Counts",
     "Evaluation",
@@ -107,6 +115,7 @@ __all__ = [
     "Measure",
     "Method",
     "PrecisionRecallCurve",
+    "RankingVerdict",
     "Recalibration",
     "RocCurve",
     "Selection",
@@ -115,6 +124,8 @@ __all__ = [
     "Tally",
     "TermShares",
     "ThresholdTable",
+    "UseVerdict",
+    "Verdict",
     "auc",
     "auc_interval",
     "benjamini_hochberg",
@@ -160,5 +171,6 @@ __all__ = [
     "term_shares",
     "threshold_table",
     "threshold_table_of",
+    "verdict_of",
     "worst_slices",
 ]

@@ -135,15 +135,18 @@ def calibration(
     clicked, probability = checked(labels, probability)
     order = np.argsort(probability)
     clicked, probability = clicked[order], probability[order]
-    wanted = len(probability) * np.arange(1, bins + 1) // bins
-    ends = np.unique(
-        np.searchsorted(probability, probability[np.maximum(wanted, 1) - 1], side="right")
-    )
-    starts = np.append(0, ends[:-1])
-    rows = ends - starts
+    starts = equal_groups(probability, bins)
+    rows = np.diff(starts, append=len(probability))
     clicks = np.add.reduceat(clicked.astype(np.int64), starts)
     low, high = wilson_interval(clicks, rows)
     return CalibrationTable(rows, clicks, np.add.reduceat(probability, starts) / rows, low, high)
+
+
+def equal_groups(ordered: Float64s, bins: int) -> Int64s:
+    """Where groups of about equal size start in N rising values, int64[B]; equal ones share one."""
+    wanted = len(ordered) * np.arange(1, bins + 1) // bins
+    ends = np.unique(np.searchsorted(ordered, ordered[np.maximum(wanted, 1) - 1], side="right"))
+    return np.append(0, ends[:-1])
 
 
 @dataclass(frozen=True)

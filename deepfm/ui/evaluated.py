@@ -19,11 +19,13 @@ from deepfm.evaluation import (
     PrecisionRecallCurve,
     Selection,
     ThresholdTable,
+    Verdict,
     count,
     evaluate_rows,
     judged_rows,
     roc_of,
     threshold_table_of,
+    verdict_of,
 )
 from deepfm.evaluation.figures import auc_of
 from deepfm.trained import TrainedModel
@@ -60,8 +62,9 @@ _BRANCH_ROWS: Final[Mapping[str, str]] = {
 class Evaluated:
     """Figures and curves of the judged rows; a curve is None where they have one class only.
 
-    known   rows of the part whose values are known: what slices are made of
-    of      rows of the part in all
+    verdict  what the model is worth on these rows
+    known    rows of the part whose values are known: what slices are made of
+    of       rows of the part in all
     """
 
     figures: Evaluation
@@ -71,6 +74,7 @@ class Evaluated:
     calibration: CalibrationTable
     gain: GainCurve | None
     histogram: Histogram
+    verdict: Verdict | None
     selection: Selection | None
     known: int
     of: int
@@ -109,6 +113,7 @@ def _evaluated(
         calibration=found.calibration,
         gain=found.gain,
         histogram=found.histogram,
+        verdict=verdict_of(rows.labels, rows.logit, rows.counts),
         selection=selection,
         known=len(_part(run_id, part, _changed(_model), _model).ids),
         of=rows.of,

@@ -42,8 +42,7 @@ def say_which_rows(model: TrainedModel, found: Evaluated) -> None:
     words = rows_words(found.figures.part, has_test="test" in model.parts)
     st.markdown(
         f"**{words}** · {format_count(found.figures.rows)} rows, "
-        f"{format_probability(found.figures.base_rate)} clicked · "
-        + plain(charts.auc_sentence(found.figures.auc))
+        f"{format_probability(found.figures.base_rate)} clicked"
     )
     if found.selection is not None:
         st.markdown(f":material/filter_alt: {selection_words(found)}")
@@ -55,6 +54,15 @@ def rows_words(part: str, *, has_test: bool) -> str:
     if part == "validation":
         words += "; they also chose the epoch, so the figures are a little optimistic"
     return words
+
+
+def say_verdict(found: Evaluated) -> None:
+    """Whether it ranks, and whether its probabilities can be trusted: two lines."""
+    if found.verdict is None:
+        st.markdown(plain(charts.auc_sentence(found.figures.auc)))
+        return
+    ranks, right = charts.verdict_lines(found.verdict)
+    st.markdown(f"- {ranks}\n- {right}")
 
 
 def tiles(found: Evaluated) -> None:

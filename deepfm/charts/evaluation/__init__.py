@@ -38,6 +38,7 @@ from deepfm.charts.evaluation.threshold import (
     threshold_readouts,
     threshold_text,
 )
+from deepfm.charts.evaluation.verdict import verdict_lines
 from deepfm.charts.evaluation.worst import (
     worst_caption,
     worst_figure,
@@ -75,6 +76,7 @@ __all__ = [
     "slices_finding",
     "threshold_readouts",
     "threshold_text",
+    "verdict_lines",
     "worst_caption",
     "worst_figure",
     "worst_finding",
