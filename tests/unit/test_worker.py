@@ -279,6 +279,31 @@ def test_a_dead_spare_is_replaced(tmp_path: Path) -> None:
         warm_up(store)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every run has a child of its own")
+def test_a_child_trains_run_after_run_while_they_finish_and_give_memory_back(
+    tmp_path: Path,
+) -> None:
+    def train(store: Store, name: str, **model: Any) -> str:
+        file = tmp_path / name
+        run_ended(store, queue(store, pid=str(file), **model))
+        return file.read_text()
+
+    with working(tmp_path) as worker, Store.open(tmp_path) as store:
+        first = train(store, "first")
+        assert train(store, "second", keep_bytes=200_000_000) == first
+        third = train(store, "third")
+        assert third != first, "it had not given its memory back"
+        eventually(lambda: gone(int(first)))
+        endless = queue(store, endless=True)
+        assert child_of(store) == int(third)
+        eventually(lambda: trains(store, endless))
+        store.request_stop(endless)
+        assert run_ended(store, endless).state == "stopped"
+        assert train(store, "fifth") != third, "a child that was stopped has ended"
+        assert run_ended(store, queue(store, signal="SIGKILL")).state == "failed"
+        assert int(train(store, "sixth")) in children(worker.pid)
+
+
 def children(pid: int) -> list[int]:
     """The processes that a worker has spawned for work."""
     found = []

@@ -20,6 +20,10 @@ from deepfm.runs.worker.table import WORK, Context
 FIGURES = Metrics(loss=0.5, accuracy=0.75, auc=0.75, rows=100)
 
 
+KEPT: list[bytes] = []
+"""What trainings have not given back."""
+
+
 def point(epoch: float) -> Point:
     return Point(epoch, epoch, 1000.0, FIGURES, None, None, ())
 
@@ -57,6 +61,9 @@ def train(run: RunRow, context: Context) -> dict[str, Any]:
         )
     if "mark" in model:
         Path(model["mark"]).write_text(str(context.gpu))
+    if "pid" in model:
+        Path(model["pid"]).write_text(str(os.getpid()))
+    KEPT.append(b"x" * model.get("keep_bytes", 0))
     for number in range(model.get("points", 1)):
         context.report(point(number))
     if "signal" in model:

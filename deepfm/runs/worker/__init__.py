@@ -1,7 +1,8 @@
 """Queued runs and jobs to finished ones: the worker process, and how to start, find and stop it.
 
 One worker serves one home folder; a file lock decides which. It claims what is queued and hands
-each piece to a child process that does it, reports to the store itself, and exits:
+each piece to a child process that does it, reports to the store itself, and exits, or after a
+short training waits for the next one:
 
     service.py      the app's side: keep_worker, ensure_worker, worker_alive, stop_worker
     supervisor.py   the worker's loop: claims, watches its children, enforces the limits

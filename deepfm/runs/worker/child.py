@@ -1,7 +1,11 @@
-"""One child's life: warm up, wait for a piece of work, do it, say how it ended, exit."""
+"""One child's life: warm up, wait for a piece of work, do it, say how it ended, exit.
+
+After a short training that finished it waits for the next one instead of exiting.
+"""
 
 import contextlib
 import faulthandler
+import gc
 import logging
 import os
 import signal
@@ -32,6 +36,12 @@ NICENESS: Final[Mapping[LaneName, int]] = {"training": 5, "short": 2}
 """How far each lane stands back behind the app, which shares the processor with it."""
 
 LOCK_SECONDS: Final = 10.0
+
+MOST_RUNS: Final = 50
+SHORT_SECONDS: Final = 30.0
+MORE_BYTES: Final = 100_000_000
+"""A child that has finished a short training and given its memory back is ready for the next one
+at once, where a new one would take seconds to warm up. After any other work it ends."""
 
 _log = logging.getLogger(__name__)
 
@@ -79,30 +89,63 @@ def child_main(spec: ChildSpec, worker: "Connection[object, object]") -> None:
     """The whole life of a child; the process ends here."""
     _prepare_process(spec)
     _warm_up(spec)
-    try:
-        worker.send(READY)
-        assignment = worker.recv()
-    except (EOFError, OSError):
-        os._exit(0)
-    assert isinstance(assignment, Assignment)
-    try:
-        _do(spec, worker, assignment)
-        exit_code = 0
-    except Exception:
-        _log.exception("%s %s could not be done", spec.lane, assignment.id)
-        exit_code = 1
+    small = own_bytes()
+    for _ in range(MOST_RUNS):
+        assignment = _wait_for_work(worker)
+        began = time.monotonic()
+        try:
+            finished, exit_code = _do(spec, worker, assignment), 0
+        except Exception:
+            _log.exception("%s %s could not be done", spec.lane, assignment.id)
+            finished, exit_code = False, 1
+        was_short = time.monotonic() - began <= SHORT_SECONDS
+        if not (finished and was_short and _has_given_back(small)):
+            break
     logging.shutdown()
     # Without the interpreter's farewell: it takes time and can crash after work well done.
     os._exit(exit_code)
 
 
-def _do(spec: ChildSpec, worker: "Connection[object, object]", assignment: Assignment) -> None:
+def _wait_for_work(worker: "Connection[object, object]") -> Assignment:
+    """Say that this child is ready, and wait; it leaves with its worker."""
+    try:
+        worker.send(READY)
+        while True:
+            message = worker.recv()
+            # A wish to stop may have come too late for the work before.
+            if isinstance(message, Assignment):
+                return message
+    except (EOFError, OSError):
+        os._exit(0)
+
+
+def own_bytes() -> int:
+    """Memory of this process that no file stands behind; 0 where the system does not tell."""
+    if sys.platform != "linux":
+        return 0
+    _, resident, shared, *_ = Path("/proc/self/statm").read_text().split()
+    return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _has_given_back(small: int) -> bool:
+    """Whether this process is about as small again as before its work; no GPU knows it."""
+    torch = sys.modules.get("torch")
+    if not small or (torch is not None and torch.cuda.is_initialized()):
+        return False
+    gc.collect()
+    return own_bytes() <= small + MORE_BYTES
+
+
+def _do(spec: ChildSpec, worker: "Connection[object, object]", assignment: Assignment) -> bool:
+    """Do a piece of work; whether it was a training that went on to its end."""
     with (
         FileLock(slot_lock(spec.home, assignment.slot)).held(LOCK_SECONDS),
         _when_free(lambda: Store.open(spec.home, settings=spec.settings)) as store,
     ):
-        work = _train if spec.lane == "training" else _do_job
-        work(spec, store, worker, assignment)
+        if spec.lane == "training":
+            return _train(spec, store, worker, assignment)
+        _do_job(spec, store, worker, assignment)
+        return False
 
 
 def _when_free(read: Callable[[], T]) -> T:
@@ -186,10 +229,11 @@ def _warm_up(spec: ChildSpec) -> None:
 
 def _train(
     spec: ChildSpec, store: Store, worker: "Connection[object, object]", assignment: Assignment
-) -> None:
+) -> bool:
+    """Train a run and end it in the store; whether it finished."""
     run = _when_free(lambda: store.run(assignment.id))
     if (run.state, run.worker) != ("training", assignment.worker):
-        return
+        return False
 
     def write(events: Sequence[Event]) -> None:
         store.append(run.id, events)
@@ -205,6 +249,9 @@ def _train(
         )
 
     link.end(end)
+    link.leave()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    return outcome.state == "finished"
 
 
 def _do_job(

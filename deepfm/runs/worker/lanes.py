@@ -1,4 +1,7 @@
-"""A lane to its children: those that work, by slot, and the one spare that is kept warm."""
+"""A lane to its children: those that work, by slot, and the one spare that is kept warm.
+
+A child that is ready for more after its work is the spare again.
+"""
 
 import contextlib
 import logging
@@ -56,6 +59,11 @@ class Child:
             self.killed_for = why
         self.process.kill()
 
+    def rest(self) -> None:
+        """It has done its work and waits for more."""
+        self.ready = True
+        self.assignment, self.since, self.asked = None, 0.0, None
+
     def bury(self) -> int | None:
         """Collect a dead child; its exit code, negative for a signal."""
         self.process.join()
@@ -89,6 +97,7 @@ class Lane:
     slots         names of the slots, each with one child at a time
     spare_delay   seconds between a piece of work and its replacement spare: the start of the
                   work should not share the processor with the spare's warming up
+    leaving       children that have no work any more and were told to end
     """
 
     spec: ChildSpec
@@ -96,6 +105,7 @@ class Lane:
     spare_delay: float
     spare: Child | None = None
     busy: dict[str, Child] = field(default_factory=dict)
+    leaving: list[Child] = field(default_factory=list)
     breed_at: float = 0.0
     failures: int = 0
 
@@ -104,6 +114,7 @@ class Lane:
         if self.spare is not None:
             yield self.spare
         yield from self.busy.values()
+        yield from self.leaving
 
     def free_slots(self) -> list[str]:
         """Slots in which work can begin: none while some is to be done alone."""
@@ -133,6 +144,16 @@ class Lane:
         self.failures = 0
         child.assign(assignment)
 
+    def take_back(self, child: Child) -> None:
+        """A child that is ready for more is the spare; one that was started meanwhile ends."""
+        assert child.assignment is not None
+        del self.busy[child.assignment.slot]
+        child.rest()
+        if self.spare is not None:
+            self.leaving.append(self.spare)
+            self.spare.kill("Another child is ready.")
+        self.spare = child
+
     def remove(self, child: Child) -> None:
         """Forget a dead child. After a spare that died, the next comes later and later."""
         if child is self.spare:
@@ -140,6 +161,8 @@ class Lane:
             if child.killed_for is None:
                 _log.warning("A %s child died before it had work", self.spec.lane)
             self._back_off()
+        elif child in self.leaving:
+            self.leaving.remove(child)
         elif child.assignment is not None:
             self.busy.pop(child.assignment.slot, None)
             self.breed_at = min(self.breed_at, time.monotonic())

@@ -63,10 +63,11 @@ class Link:
         self._writer = threading.Lock()
         self._next_write = 0.0
         self._looked = time.monotonic()
-        self._ended = False
+        self._ended = self._left = False
         self._stop = threading.Event()
         self.cause: StopCause | None = None
-        threading.Thread(target=self._serve, name="link", daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, name="link", daemon=True)
+        self._thread.start()
 
     def report(self, event: Event) -> None:
         """Send an event on its way; at once if the last ones went long enough ago."""
@@ -102,6 +103,11 @@ class Link:
                 _log.warning("%s The end of this work is kept until it works.", error)
                 time.sleep(BUSY_SECONDS)
 
+    def leave(self) -> None:
+        """Listen no more: what the worker says next is not meant for this work."""
+        self._left = True
+        self._thread.join()
+
     def _serve(self) -> None:
         try:
             self._listen()
@@ -110,7 +116,7 @@ class Link:
             os._exit(DEAF)
 
     def _listen(self) -> None:
-        while True:
+        while not self._left:
             try:
                 if self._worker.poll(FLUSH_SECONDS):
                     message = self._worker.recv()

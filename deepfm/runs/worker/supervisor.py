@@ -212,22 +212,31 @@ class _Supervisor:
         """Wait so long for messages and deaths, and take them in."""
         children = [(lane, child) for lane in self._lanes for child in lane.children()]
         sources: list[object] = [child.process.sentinel for _, child in children]
-        sources += [child.pipe for _, child in children if not child.ready]
+        sources += [
+            child.pipe for _, child in children if not child.ready or child.assignment is not None
+        ]
         heard = multiprocessing.connection.wait(sources, timeout=seconds)  # type: ignore[arg-type]
         for lane, child in children:
             if child.process.sentinel in heard:
                 self._bury(lane, child)
                 self._look = True
             elif child.pipe in heard:
-                self._greet(child)
+                self._greet(lane, child)
                 self._look = True
 
-    def _greet(self, child: Child) -> None:
+    def _greet(self, lane: Lane, child: Child) -> None:
+        """A child is ready: for its first piece of work, or after one for the next."""
         try:
             child.pipe.recv()
         except (EOFError, OSError):
             return  # It is dying; its sentinel will tell.
-        child.ready = True
+        if child.assignment is None:
+            child.ready = True
+        elif child.killed_for is None:
+            self._unsettled.append((lane, child.assignment, words.death(lane.spec.lane, 0)))
+            lane.take_back(child)
+            if self._stopping:
+                child.kill(words.STOPPED)
 
     def _bury(self, lane: Lane, child: Child) -> None:
         lane.remove(child)
@@ -237,7 +246,7 @@ class _Supervisor:
             if exit_code not in (0, REFUSED):
                 _log.warning("%s %s: %s", lane.spec.lane, child.assignment.id, cause)
             self._unsettled.append((lane, child.assignment, cause))
-        elif lane.failures >= HOPELESS and not self._stopping:
+        elif lane.failures >= HOPELESS and child.killed_for is None and not self._stopping:
             self._fail_one(lane, words.start_failed(lane.spec.lane, exit_code))
 
     def _fail_one(self, lane: Lane, cause: str) -> None:
