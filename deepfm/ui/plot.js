@@ -408,7 +408,7 @@ function open(root) {
   state.look = (event) => { if (event.detail.group === state.view) draw(state); };
   window.addEventListener('deepfm-view', state.look);
   state.take = ({ detail }) => {
-    if (detail.chart === state.name) detail.picture = pictureOf(state, detail.format);
+    if (detail.chart === state.name) detail.picture = pictureOf(state, detail);
   };
   window.addEventListener('deepfm-picture', state.take);
   state.range.addEventListener('keydown', (event) => {

@@ -2,6 +2,8 @@
 const TITLE_PX = 16;
 const LINE_PX = 22;
 const SHARPNESS = 2;
+const TOP_PX = 12;
+const ASCENT = 0.7;
 
 // Plotly does not break a title by itself; a letter is about half as wide as it is high.
 function titleLines(text, width) {
@@ -20,10 +22,12 @@ function asText(words) {
   return words.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }
 
-function standing(state, figure) {
+function standing(state, figure, title) {
   const { l, r, t, b } = figure._fullLayout._size;
-  const lines = state.heading.textContent ? titleLines(state.heading.textContent, state.width) : [];
+  const lines = title ? titleLines(title, state.width) : [];
   const above = lines.length ? lines.length * LINE_PX + 20 : 0;
+  // Plotly sets the top of a single line there, but the foot of the first of several.
+  const top = TOP_PX + (lines.length > 1 ? ASCENT * TITLE_PX : 0);
   const ground = COLOURS[isDark(state.root) ? 'dark' : 'light'].ground;
   return {
     ...figure.layout,
@@ -32,7 +36,7 @@ function standing(state, figure) {
     title: {
       text: lines.map((line) => `<b>${asText(line)}</b>`).join('<br>'),
       font: { size: TITLE_PX }, x: 0, xref: 'container', xanchor: 'left',
-      y: 1, yref: 'container', yanchor: 'top', pad: { t: 12, l: 14 },
+      y: 1, yref: 'container', yanchor: 'top', pad: { t: top, l: 14 },
     },
     paper_bgcolor: ground,
     plot_bgcolor: ground,
@@ -42,13 +46,14 @@ function standing(state, figure) {
   };
 }
 
-// A blob of the chart as it is on the screen; `format` is png or svg.
-async function pictureOf(state, format) {
+// A blob of the chart as it is on the screen; `format` is png or svg, `title` that of a chart
+// whose own stands elsewhere on the page.
+async function pictureOf(state, { format, title }) {
   const Plotly = await loadPlotly();
   if (!state.shown || !state.chart._fullLayout) {
     throw new Error('the chart is not drawn yet; open its tab, then try again');
   }
-  const layout = standing(state, state.chart);
+  const layout = standing(state, state.chart, state.heading.textContent || title);
   const address = await Plotly.toImage(
     { data: state.chart.data, layout, config: { staticPlot: true } },
     { format, width: layout.width, height: layout.height, scale: format === 'png' ? SHARPNESS : 1 },

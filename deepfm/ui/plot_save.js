@@ -20,7 +20,7 @@ export default function ({ data, parentElement }) {
   for (const button of parentElement.querySelectorAll('button')) {
     const { format } = button.dataset;
     button.onclick = async () => {
-      const asked = { chart: data.chart, format };
+      const asked = { chart: data.chart, format, title: data.words };
       window.dispatchEvent(new CustomEvent('deepfm-picture', { detail: asked }));
       try {
         if (!asked.picture) throw new Error('the chart is not on this page any more');

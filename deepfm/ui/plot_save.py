@@ -43,5 +43,11 @@ def file_stem(title: str) -> str:
 
 
 def plain_stem(text: str, longest: int = _LONGEST) -> str:
-    """Letters and digits of any script in small, all else one hyphen: fit for any file system."""
-    return re.sub(r"[\W_]+", "-", text.lower()).strip("-")[:longest].rstrip("-")
+    """Letters and digits of any script in small, all else one hyphen: fit for any file system.
+
+    One that is too long ends with a whole word.
+    """
+    stem = re.sub(r"[\W_]+", "-", text.lower()).strip("-")
+    if len(stem) <= longest:
+        return stem
+    return stem[: longest + 1].rpartition("-")[0] or stem[:longest]

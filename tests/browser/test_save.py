@@ -68,6 +68,22 @@ def test_the_svg_holds_text_bars_and_the_ground_of_the_theme(
     assert not re.search(r"""(href|src)=["']https?:""", text), "it asks nobody for anything"
 
 
+def test_a_title_of_two_lines_stands_whole_in_the_picture(
+    visitor: Visitor, menu: Locator, tmp_path: Path
+):
+    visitor.page.set_viewport_size({"width": 320, "height": 900})
+    visitor.page.wait_for_timeout(600)
+    path = tmp_path / "narrow.svg"
+    with visitor.page.expect_download() as waited:
+        menu.get_by_role("button", name="SVG").dispatch_event("click")
+    waited.value.save_as(path)
+    drawing = ElementTree.fromstring(path.read_text("utf-8"))
+    (title,) = (each for each in drawing.iter(f"{SVG}text") if each.get("class") == "gtitle")
+    lines = [each for each in title.iter(f"{SVG}tspan") if each.get("class") == "line"]
+    assert len(lines) == 2
+    assert float(lines[0].get("y") or 0) > 0.9 * 16, "a letter is that high above its foot"
+
+
 def test_the_csv_has_the_numbers_and_the_same_name(visitor: Visitor, menu: Locator, tmp_path: Path):
     path = saved(visitor, menu.get_by_role("button", name="CSV"), tmp_path)
     assert path.name == f"{STEM}.csv"
