@@ -40,7 +40,7 @@ from deepfm.trained.weights import Ids
 from deepfm.ui import state
 from deepfm.ui.person import person
 from deepfm.ui.plot import plot
-from deepfm.ui.text import mistakes_in_words, plain, show_error, show_notice
+from deepfm.ui.text import mistakes_in_words, plain, show_error, show_notice, told
 from deepfm.ui.waiting import wait_for_job
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _ask(model: TrainedModel, key: str) -> None:
         QUESTION,
         key=f"{key}_ask",
         icon=":material/function:",
-        on_click=_queue,
+        on_click=told(_queue),
         args=(model.folder,),
     )
     seconds = format_duration(max(1.0, round(expected_seconds(model))))

@@ -25,7 +25,7 @@ from deepfm.ui import feed, links, state
 from deepfm.ui.feed import SHARED
 from deepfm.ui.plot import plot
 from deepfm.ui.shared import recent
-from deepfm.ui.text import mistakes_in_words, plain
+from deepfm.ui.text import mistakes_in_words, plain, told
 from deepfm.ui.unchanged import drawn_until
 from deepfm.ui.watching import LIVE, PACE, STATE_WORDS
 
@@ -91,7 +91,7 @@ def _stop_all_button(rows: Sequence["RunRow"]) -> None:
         key="group_stop",
         icon=":material/stop_circle:",
         disabled=stopping,
-        on_click=_stop_all,
+        on_click=told(_stop_all),
         args=([row.id for row in rows],),
     )
 

@@ -20,7 +20,7 @@ from deepfm.errors import DataError, DeepFMError
 from deepfm.ui import state
 from deepfm.ui.data_draft import DRAFT
 from deepfm.ui.dropzone import dropzone
-from deepfm.ui.text import plain, show_error, show_notice
+from deepfm.ui.text import plain, show_error, show_notice, told
 from deepfm.ui.upload import Upload, find_upload, upload_limit
 from deepfm.ui.waiting import show_job_end, wait_for_job
 
@@ -70,7 +70,7 @@ def show_source(settings: Settings) -> None:
             on_click=leave_for_dataset,
             args=(state.DEMO,),
         )
-        st.button("Fetch the D2L ctr set", icon=":material/download:", on_click=_fetch_d2l)
+        st.button("Fetch the D2L ctr set", icon=":material/download:", on_click=told(_fetch_d2l))
         if settings.data_folder:
             _server_folder(settings)
     _show_fetch()

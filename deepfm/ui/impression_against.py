@@ -29,7 +29,7 @@ from deepfm.ui.impression_population import (
     own_dataset,
 )
 from deepfm.ui.person import person
-from deepfm.ui.text import mistakes_in_words, plain, show_error
+from deepfm.ui.text import mistakes_in_words, plain, show_error, told
 from deepfm.ui.waiting import show_job_end, wait_for_job
 
 Kind = Literal["sample", "all", "slice", "other"]
@@ -231,7 +231,7 @@ def _measuring(model: TrainedModel) -> None:
     st.button(
         f"Measure all {rows} training rows",
         icon=":material/play_arrow:",
-        on_click=_start_measuring,
+        on_click=told(_start_measuring),
         args=(model, dataset),
     )
 

@@ -33,7 +33,7 @@ from deepfm.sweeps import (
 from deepfm.ui import links, state
 from deepfm.ui.forms import SettingsForm
 from deepfm.ui.plot import plot, revision_of
-from deepfm.ui.text import mistakes_in_words, plain, show_error, show_notice
+from deepfm.ui.text import mistakes_in_words, plain, show_error, show_notice, told
 
 if TYPE_CHECKING:
     from deepfm.data.dataset import Dataset
@@ -158,7 +158,7 @@ def _head(results: Results, group_id: str) -> None:
                 "Stop all",
                 key="sweep_stop",
                 icon=":material/stop_circle:",
-                on_click=stop,
+                on_click=told(stop),
                 args=(state.store(), group_id),
             )
     with st.container():

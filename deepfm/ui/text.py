@@ -1,13 +1,16 @@
 """A person's text to the page as it is: nothing in it is Markdown, HTML or a formula."""
 
 import contextlib
+import functools
 import re
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, ParamSpec
 
 import streamlit as st
 
 from deepfm.errors import DeepFMError
+
+P = ParamSpec("P")
 
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&^=@])")
 _JOINED: Final = re.compile(r"(:(?=\S)|[<>~=-](?=[<>=-])|(?<=www)(?=\.)|(?=@))")
@@ -48,6 +51,22 @@ def mistakes_in_words() -> Iterator[None]:
         yield
     except DeepFMError as error:
         show_error(error)
+
+
+def told(act: Callable[P, object]) -> Callable[P, None]:
+    """What a button does (its on_click), which has no place of its own for what goes wrong.
+
+    That is told in its one sentence at the edge of the window, until it is closed.
+    """
+
+    @functools.wraps(act)
+    def act_or_tell(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            act(*args, **kwargs)
+        except DeepFMError as error:
+            st.toast(plain(error), icon=":material/error:", duration="infinite")
+
+    return act_or_tell
 
 
 def show_notice(text: str) -> None:

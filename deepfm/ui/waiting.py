@@ -11,7 +11,7 @@ import streamlit as st
 from deepfm.charts.palette import format_bytes, format_count, format_duration, format_rate
 from deepfm.events import Progress
 from deepfm.ui import state
-from deepfm.ui.text import mistakes_in_words, plain, show_error
+from deepfm.ui.text import mistakes_in_words, plain, show_error, told
 
 if TYPE_CHECKING:
     from deepfm.runs.store import JobRow
@@ -45,7 +45,7 @@ def _show(job_id: str, what: str, key: str, on_end: Callable[["JobRow"], None]) 
         key=f"{key}_cancel",
         disabled=stopping,
         icon=":material/close:",
-        on_click=state.store().request_cancel,
+        on_click=told(state.store().request_cancel),
         args=(job_id,),
     )
 

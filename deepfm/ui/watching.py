@@ -11,7 +11,7 @@ from deepfm.charts.history import History
 from deepfm.errors import DeepFMError
 from deepfm.ui import feed, links, state
 from deepfm.ui.learning import show_learning
-from deepfm.ui.text import mistakes_in_words, plain, show_error, show_notice
+from deepfm.ui.text import mistakes_in_words, plain, show_error, show_notice, told
 from deepfm.ui.tiles import tiles_html
 from deepfm.ui.timers import look_again_every
 from deepfm.ui.unchanged import drawn_until
@@ -190,7 +190,7 @@ def stop_button(row: "RunRow", *, key: str) -> None:
         key=key,
         icon=":material/stop_circle:",
         disabled=stopping,
-        on_click=state.store().request_stop,
+        on_click=told(state.store().request_stop),
         args=(row.id,),
     )
 

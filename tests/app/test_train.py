@@ -1,8 +1,10 @@
 """The Train page: mistakes stand at their field, the address holds the form, runs are watched."""
 
+import contextlib
 import json
 import re
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -14,7 +16,7 @@ from deepfm.config import TERM_SETS, ModelConfig, PrepareConfig, TrainConfig
 from deepfm.data.catalog import PINNED, open_demo
 from deepfm.data.dataset import Dataset, open_dataset, prepare
 from deepfm.events import Notice, Resumed
-from deepfm.runs.store import RunRow, Store
+from deepfm.runs.store import FILE_NAME, RunRow, Store
 from deepfm.ui.expected import Size, expected, measured_rates, size_of
 from tests.app import runs_in_store
 from tests.app.conftest import assert_nothing_wrong
@@ -228,6 +230,21 @@ def test_a_run_in_the_address_is_watched_from_anywhere(
     assert page.button(key="train_stop").disabled
     with Store.open(home) as store:
         assert store.run(run_id).wanted == "stop"
+
+
+def test_a_stop_that_cannot_be_written_is_told_in_a_sentence(
+    open_page: Opener, demo: Dataset, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deepfm.runs.store.database.BUSY_SECONDS", 0.1)
+    run_id = runs_in_store.queue(home, demo, epochs=9)
+    runs_in_store.begin(home, run_id)
+    page = open_page("train", run=run_id)
+    with contextlib.closing(sqlite3.connect(home / FILE_NAME, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        page.button(key="train_stop").click().run()
+    assert not page.exception
+    assert "locked by another process" in page.toast[0].value.replace("\\", "")
+    assert page.button(key="train_stop").label == "Stop"
 
 
 def test_a_finished_run_offers_the_ways_on_and_its_notices(

@@ -51,7 +51,7 @@ def to_run(row: sqlite3.Row, runs_folder: Path) -> RunRow:
 
     A column that cannot be read is as if it were empty, and named in `damaged`.
     """
-    damaged = []
+    damaged: list[str] = []
 
     def column(name: str, kind: type[T]) -> T:
         value = json_of(row[name], kind)
