@@ -1,10 +1,11 @@
 """Several runs on the same rows: ROC curves over each other, and differences of AUC, tested."""
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 import streamlit as st
@@ -18,6 +19,7 @@ from deepfm.evaluation import AucDifference, compare_aucs, holm
 from deepfm.trained import TrainedModel
 from deepfm.ui import state
 from deepfm.ui.evaluated import evaluated
+from deepfm.ui.model_trained import differs_in_terms_alone
 from deepfm.ui.plot import plot
 from deepfm.ui.text import numbered_names, plain, show_notice
 
@@ -39,7 +41,7 @@ class ScoredRun:
 
 
 def show_other_runs(run_id: str, model: TrainedModel, part: str) -> None:
-    """Choose other runs of the same rows; those of this run's group are chosen at first."""
+    """Choose other runs of the same rows; the other models of this comparison at first."""
     others = other_runs(run_id, model, part)
     if not others:
         show_notice(
@@ -49,18 +51,17 @@ def show_other_runs(run_id: str, model: TrainedModel, part: str) -> None:
         return
     words = numbered_names([row.name for row in others])
     names = {row.id: name for row, name in zip(others, words, strict=True)}
-    group = None if run_id == state.DEMO else state.store().run(run_id).group
-    usual = [row.id for row in others if group is not None and row.group == group][:MOST]
     chosen = st.multiselect(
         "Beside this run",
         list(names),
-        default=usual or [others[0].id],
+        default=usual_rivals(run_id, model, others),
         format_func=names.__getitem__,
         max_selections=MOST,
         key=f"beside_{run_id}",
     )
     own = state.run_name(run_id)
     if not chosen:
+        st.caption("Choose a run above. One with the same settings only shows the same again.")
         return
     curves = []
     for place, (each, name) in enumerate([(run_id, own), *((one, names[one]) for one in chosen)]):
@@ -78,6 +79,33 @@ def show_other_runs(run_id: str, model: TrainedModel, part: str) -> None:
         )
     scored = [ScoredRun(names[one], state.run_folder(one)) for one in chosen]
     show_differences_of_auc(ScoredRun(own, model.folder), scored, part, key="other_runs")
+
+
+def usual_rivals(run_id: str, model: TrainedModel, others: Sequence["RunRow"]) -> list[str]:
+    """Which of the others stand beside this run at first: no two with the same settings.
+
+    Those of its group; without any those that differ in their terms alone (LR, FM, DNN, Wide &
+    Deep); without any the newest.
+    """
+    own = _settings(model.model.to_dict(), model.train.to_dict())
+    group = None
+    if run_id != state.DEMO:
+        row = state.store().run(run_id)
+        own, group = _settings(row.model, row.train), row.group
+    rivals: dict[str, RunRow] = {}
+    for row in others:
+        if (settings := _settings(row.model, row.train)) != own:
+            rivals.setdefault(settings, row)
+    of_group = [row for row in rivals.values() if group is not None and row.group == group]
+    of_terms = [row for row in rivals.values() if differs_in_terms_alone(row, model)]
+    usual = of_group or of_terms or list(rivals.values())[:1]
+    return [row.id for row in usual[:MOST]]
+
+
+def _settings(model: Mapping[str, Any], train: Mapping[str, Any]) -> str:
+    """All that shapes a result, to be compared; the device is no part of that."""
+    shaping = {name: value for name, value in train.items() if name != "device"}
+    return json.dumps([model, shaping], sort_keys=True, default=list)
 
 
 def other_runs(run_id: str, model: TrainedModel, part: str) -> list["RunRow"]:

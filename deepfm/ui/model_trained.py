@@ -49,7 +49,7 @@ def counterparts(run_id: str, model: TrainedModel) -> Counterparts:
     own_group = next((row.group for row in rows if row.id == run_id), None)
     # A stable sort: of several the one of the same group, else the newest.
     alike = sorted(
-        (row for row in rows if _differs_in_terms_alone(row, model)),
+        (row for row in rows if differs_in_terms_alone(row, model)),
         key=lambda row: row.group is None or row.group != own_group,
     )
     trained: dict[str, str] = {}
@@ -71,7 +71,7 @@ def _name_of(row: "RunRow") -> str:
     return next((name for name, members in TERM_SETS.items() if members == terms), "")
 
 
-def _differs_in_terms_alone(row: "RunRow", model: TrainedModel) -> bool:
+def differs_in_terms_alone(row: "RunRow", model: TrainedModel) -> bool:
     """Whether all that shapes the result is the same; the device is no part of that."""
     return _settings(row.model, "terms") == _settings(model.model.to_dict(), "terms") and _settings(
         row.train, "device"

@@ -124,12 +124,19 @@ def test_a_damaged_run_is_one_sentence_with_a_way_out(home):
     assert SCORES in page.error[0].value.replace("\\", "")
 
 
-def test_runs_of_a_group_are_compared_at_first(home, open_page):
-    with Store.open(home) as store:
-        from deepfm.runs.store import NewRun
+def test_other_models_of_a_group_are_compared_at_first_and_no_run_of_the_same(
+    home, open_page
+):
+    from deepfm.runs.store import NewRun
 
-        wanted = [NewRun(name, home, "demo", {}, {}) for name in ("one", "<b>two</b>")]
+    alike = {"num_factors": 4}
+    with Store.open(home) as store:
+        wanted = [
+            NewRun(name, home, "demo", {**alike, "terms": terms}, {})
+            for name, terms in (("one", ["linear"]), ("<b>two</b>", ["deep"]), ("same", ["linear"]))
+        ]
         ids = store.queue_group("both", wanted)
+        ids += [store.queue_run("alone", home, "demo", {**alike, "terms": ["linear"]}, {})]
         for run_id in ids:
             store.claim_run("test")
             shutil.copytree(DEMO_RUN_FOLDER, store.run(run_id).folder)
@@ -137,6 +144,8 @@ def test_runs_of_a_group_are_compared_at_first(home, open_page):
     page = open_page("evaluate", run=ids[0], view="Other runs")
     assert page.multiselect[0].value == [ids[1]]
     assert "<b>two</b> and one rank these rows alike." in words(page)
+    page = open_page("evaluate", run=ids[3], view="Other runs")
+    assert page.multiselect[0].value == [ids[1]]
 
 
 # --- the threshold in the address ---------------------------------------------------------------
