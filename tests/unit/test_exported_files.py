@@ -252,3 +252,23 @@ def test_more_files_that_are_no_tables_are_named(tmp_path: Path, head: bytes, sa
     (tmp_path / "x").write_bytes(head)
     with pytest.raises(DataError, match=said):
         look(tmp_path / "x")
+
+
+def test_quotes_after_a_backslash_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    title = ('say \\"hi\\", you', "say \\\\", "plain")
+    rows = [(*row[:2], f'"{title[n % 3]}"') for n, row in enumerate(ROWS)]
+    path = write(tmp_path / "x.csv", table(header=("clicked", "site", "title"), rows=rows))
+    for block in (8 << 20, 97, 64):
+        monkeypatch.setattr("deepfm.data.reader.blocks.BLOCK", block)
+        found = look(path)
+        assert found.schema.format.escape
+        assert FileFormat.from_dict(found.schema.format.to_dict()) == found.schema.format
+        read = [row[2] for row in cells(path)]
+        assert read == ['say "hi", you', "say \\", "plain"] * 20
+
+
+def test_a_cell_that_ends_in_a_backslash_needs_no_escape(tmp_path: Path) -> None:
+    rows = [(*row[:2], '"C:\\"') for row in ROWS]
+    path = write(tmp_path / "x.csv", table(header=("clicked", "site", "path"), rows=rows))
+    assert not look(path).schema.format.escape
+    assert {row[2] for row in cells(path)} == {"C:\\"}

@@ -46,7 +46,7 @@ class BlockStream:
     def __init__(self, source: Source, format: FileFormat, limit_bytes: int | None) -> None:
         self._source = source
         self._format = format
-        self._stream = Utf8Stream(source, format.encoding, limit_bytes)
+        self._stream = Utf8Stream(source, format.encoding, limit_bytes, escape=format.escape)
         self._pending = self._stream.read(BLOCK)
         self._line = 1
         self._cut_short = False

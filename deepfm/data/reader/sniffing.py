@@ -3,7 +3,6 @@
 import codecs
 import re
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,9 +12,9 @@ from deepfm.config import Settings
 from deepfm.data.reader.columnar import ARROW_MAGIC, PARQUET_MAGIC, STREAM_MAGIC
 from deepfm.data.reader.entries import line_pattern, tidy
 from deepfm.data.reader.header import fitted_names, has_header, rows_above
-from deepfm.data.reader.quoted import SlowReader, SlowRows
+from deepfm.data.reader.quoted import TANGLED, UNCLOSED, SlowReader, SlowRows
 from deepfm.data.reader.source import check_is_data, compression_of, open_source
-from deepfm.data.reader.utf8 import to_utf8
+from deepfm.data.reader.utf8 import to_utf8, unescaped
 from deepfm.data.schema.declared import FileFormat, Kind
 from deepfm.errors import DataError
 
@@ -174,25 +173,55 @@ def _number_positions(text: bytes, kind: Kind) -> tuple[int, ...]:
     return tuple(positions)
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """The first rows by one separator and one way of quoting, and how well that fits."""
+
+    rank: tuple[float, bool, int]
+    format: FileFormat
+    rows: SlowRows
+
+    @property
+    def good(self) -> int:
+        """How many of the rows have the width that most have."""
+        return sum(len(row) == self.rank[2] for row in self.rows.cells)
+
+
 def _text_format(path: Path, text: bytes, encoding: str) -> tuple[FileFormat, tuple[str, ...]]:
     """Separator, quoting, header and what stands above it, of separated text; and a remark."""
-    best: tuple[tuple[float, bool, int], FileFormat, SlowRows] | None = None
-    quoting = (True, False) if b'"' in text else (True,)
-    for separator in _ORDER:
-        for quote in quoting:
-            rows = _first_rows(text, separator, quote)
-            width, share = _modal_width(rows.cells)
-            if width < 2 or share < 0.5:
-                continue
-            # A separator inside quotes or numbers may be as regular, but makes fewer columns.
-            rank = (round(share, 1 if quote else 2) + quote * 0.01, separator != " ", width)
-            if best is None or rank > best[0]:
-                best = (rank, FileFormat("text", separator, encoding=encoding, quote=quote), rows)
+    best = _best_reading(text, encoding)
+    if b'\\"' in text:
+        other = _best_reading(unescaped(text), encoding)
+        if other and other.format.quote and _reads_more(other, best):
+            best, text = replace(other, format=replace(other.format, escape=True)), unescaped(text)
     if best is None:
         _refuse_other_separator(path, text)
         header = has_header(_first_rows(text, "\0", True).cells)
         return FileFormat("text", ",", header=header, encoding=encoding), ()
-    return _with_header(text, best[1], best[2], width=best[0][2])
+    return _with_header(text, best.format, best.rows, best.rank[2])
+
+
+def _reads_more(escaped: _Reading, plain: _Reading | None) -> bool:
+    if plain is None or not plain.format.quote:
+        return plain is None or escaped.good >= plain.good
+    return escaped.good > plain.good
+
+
+def _best_reading(text: bytes, encoding: str) -> _Reading | None:
+    best: _Reading | None = None
+    quoting = (True, False) if b'"' in text else (True,)
+    for separator in _ORDER:
+        for quote in quoting:
+            rows = _first_rows(text, separator, quote)
+            width, share = _modal_width(rows)
+            if width < 2 or share < 0.5:
+                continue
+            # A separator inside quotes or numbers may be as regular, but makes fewer columns.
+            rank = (round(share, 1 if quote else 2) + quote * 0.01, separator != " ", width)
+            if best is None or rank > best.rank:
+                format = FileFormat("text", separator, encoding=encoding, quote=quote)
+                best = _Reading(rank, format, rows)
+    return best
 
 
 def _with_header(
@@ -231,10 +260,14 @@ def _first_rows(text: bytes, separator: str, quote: bool) -> SlowRows:
     return reader.read(text, final=True, most=most)
 
 
-def _modal_width(rows: Sequence[Sequence[str]]) -> tuple[int, float]:
-    """The commonest width, and the share of rows that have it; the first row weighs a tenth."""
-    if not rows:
+def _modal_width(rows: SlowRows) -> tuple[int, float]:
+    """The commonest width, and the share of rows that have it; the first row weighs a tenth.
+
+    Rows whose quotes do not fit count too where they are the most.
+    """
+    if not rows.cells:
         return 0, 0.0
-    width, count = Counter(map(len, rows)).most_common(1)[0]
-    share = count / len(rows)
-    return width, share if len(rows[0]) == width else share - 0.1
+    width, count = Counter(map(len, rows.cells)).most_common(1)[0]
+    misquoted = rows.bad.reasons[UNCLOSED] + rows.bad.reasons[TANGLED]
+    share = count / (len(rows.cells) + misquoted * (misquoted > len(rows.cells)))
+    return width, share if len(rows.cells[0]) == width else share - 0.1

@@ -1,6 +1,7 @@
 """Unpacked bytes in any known encoding to UTF-8 with line feeds at the line ends."""
 
 import codecs
+import re
 from typing import Final
 
 from deepfm.data.reader.source import Source
@@ -22,15 +23,27 @@ def to_utf8(head: bytes, encoding: str) -> bytes:
     return head if b"\n" in head else head.replace(b"\r", b"\n")
 
 
+_ESCAPED: Final = re.compile(rb'\\(["\\])')
+
+
+def unescaped(data: bytes) -> bytes:
+    """A quote or backslash with a backslash before it, as text with doubled quotes writes them."""
+    return _ESCAPED.sub(lambda found: b'""' if found[1] == b'"' else b"\\", data)
+
+
 class Utf8Stream:
     """The text of a source as UTF-8 bytes, without byte order mark.
+
+    escape      quotes have a backslash before them and come out doubled
 
     ended       the whole file was handed out
     exhausted   that, or the limit was reached
     consumed    unpacked bytes of the file read so far, in its own encoding
     """
 
-    def __init__(self, source: Source, encoding: str, limit_bytes: int | None) -> None:
+    def __init__(
+        self, source: Source, encoding: str, limit_bytes: int | None, *, escape: bool = False
+    ) -> None:
         self._source = source
         self._encoding = encoding
         self._limit = limit_bytes
@@ -39,6 +52,8 @@ class Utf8Stream:
         )
         self._mac_line_ends: bool | None = None
         self._begun = False
+        self._escape = escape
+        self._held = b""
 
     @property
     def ended(self) -> bool:
@@ -63,7 +78,16 @@ class Utf8Stream:
         if self._mac_line_ends is None and data:
             # A return that ends the chunk may be half of \r\n.
             self._mac_line_ends = b"\n" not in data and b"\r" in data[:-1]
-        return data.replace(b"\r", b"\n") if self._mac_line_ends else data
+        data = data.replace(b"\r", b"\n") if self._mac_line_ends else data
+        return self._unescaped(data) if self._escape else data
+
+    def _unescaped(self, data: bytes) -> bytes:
+        """Unescaped, but for a backslash at the end that belongs to what comes next."""
+        data = self._held + data
+        trailing = len(data) - len(data.rstrip(b"\\"))
+        cut = len(data) - (trailing % 2 if not self.ended else 0)
+        self._held = data[cut:]
+        return unescaped(data[:cut])
 
     def _to_utf8(self, data: bytes) -> bytes:
         if self._decoder is not None:

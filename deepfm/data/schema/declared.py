@@ -36,7 +36,8 @@ class FileFormat:
 
     `numbers` (libsvm, libffm) holds the positions, counted from 0, of entries whose index never
     changes, so that the value behind the colon is the cell and not the index. `skip` lines of
-    text, a title say, stand before the table.
+    text, a title say, stand before the table. With `escape` a quote within quotes has a backslash
+    before it, as Spark and MySQL write it, and is not doubled.
     """
 
     kind: Kind
@@ -47,6 +48,7 @@ class FileFormat:
     compression: Compression = ""
     numbers: tuple[int, ...] = ()
     skip: int = 0
+    escape: bool = False
 
     def __post_init__(self) -> None:
         _one_of("File format", self.kind, get_args(Kind))
@@ -75,12 +77,12 @@ class FileFormat:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """To JSON's types; `skip` only where lines are skipped.
+        """To JSON's types; `skip` and `escape` only where they say something.
 
-        So a dataset of a file that begins with its table keeps the fingerprint that it had before.
+        So a dataset of a file without either keeps the fingerprint that it had before.
         """
         values = {**_shallow(self), "numbers": list(self.numbers)}
-        return values if self.skip else {key: values[key] for key in values if key != "skip"}
+        return {key: values[key] for key in values if key not in ("skip", "escape") or values[key]}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

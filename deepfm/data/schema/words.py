@@ -16,7 +16,8 @@ _LABEL_NAMES: Final = _words(
     attributed engaged engagement like liked islike finish isfinish watched churn churned event
     klick geklickt angeklickt clic cliqué acliqué clique clicado clicou cliccato clk isclk
     кликнул клик クリック 点击 是否点击 點擊 gekauft kauf achat compra interaction isinteraction
-    positive ispositive booked booking opened isopened
+    positive ispositive booked booking opened isopened lbl hizoclic isbooking signup issignup
+    result
     """
 )
 _LABEL_PARTS: Final = re.compile(r"click|label|target|convert|conversion|purchas")
