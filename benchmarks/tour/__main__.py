@@ -22,7 +22,7 @@ from benchmarks.tour.impression import impression_in_words
 from benchmarks.tour.runs import train_all
 
 SEEDS: Final = (0, 1, 2)
-ROW: Final = 17
+ROW: Final = 2062
 """The impression of the tour, a row of the test file counted from 0."""
 
 

@@ -97,8 +97,9 @@ def _ranking(runs: SeedRuns) -> _Found:
     """AUC and log loss, whole and halves; how far DeepFM is ahead of FM; calibrated log losses."""
     halves = judged(runs)
     found: _Found = [
-        (f"AUC: {name}", Measured(each.auc or 0.0, each.auc_low, each.auc_high), _four)
+        (f"AUC: {name}", Measured(each.auc, each.auc_low, each.auc_high), _four)
         for name, each in halves.items()
+        if each.auc is not None
     ]
     for name, each in halves.items():
         if each.behind is not None and name in _AHEAD:
@@ -111,7 +112,8 @@ def _ranking(runs: SeedRuns) -> _Found:
         found.append((f"log loss: {name}", measured, _four))
     for name, model in {"DeepFM": runs.whole, **runs.trained}.items():
         calibrated = model.result.log_loss_calibrated
-        found.append((f"log loss after calibration: {name}", Measured(calibrated or 0.0), _four))
+        if calibrated is not None:
+            found.append((f"log loss after calibration: {name}", Measured(calibrated), _four))
     return found
 
 
@@ -183,7 +185,8 @@ def _signed(value: float) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %".replace("-", "−")
+    digits = 2 if 0 < abs(share) < 0.01 else 1
+    return f"{100 * share:.{digits}f} %".replace("-", "−")
 
 
 def _logit(value: float) -> str:
