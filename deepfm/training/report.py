@@ -15,7 +15,7 @@ from deepfm.training.rows import score
 from deepfm.training.running import RunningFigures
 
 POINT_SECONDS = 0.05
-"""Least time between two points: at most 20 a second."""
+"""Least time between two points, and between an epoch's end and a point: at most 20 a second."""
 LOOK_SHARE = 0.1
 """Most of the wall time that looking at the model may take between two points."""
 SAMPLE_SECONDS = 0.5
@@ -160,10 +160,14 @@ class Observer:
         return evaluation.branch_aucs(labels, terms, self._model.config.terms)
 
     def look(self) -> tuple[TermMoments, tuple[tuple[float, float, float], ...]]:
-        """Moments of the terms over the reference, and the raw terms of the pinned impressions."""
+        """Moments of the terms over the reference, and the raw terms of the pinned impressions.
+
+        The next point can wait: what it would show has just been looked at.
+        """
         looked_at = np.concatenate((self._reference, self._pinned))
         self._settle(looked_at)
         terms = score(self._model, looked_at, self._device)
+        self._next_point = time.perf_counter() + POINT_SECONDS
         rows = len(self._reference)
         pinned = np.stack(list(terms[rows:]), axis=1) if len(self._pinned) else ()
         return (
