@@ -3,7 +3,9 @@
 import asyncio
 import threading
 
-from deepfm.ui.wakes import Inbox
+import pytest
+
+from deepfm.ui.wakes import NAMES, Inbox, wake_once_for_many
 
 
 def test_all_that_was_put_is_called_in_its_order_by_few_wakes():
@@ -48,3 +50,21 @@ def test_one_that_fails_stops_none_of_the_others():
 
     asyncio.run(serve())
     assert called == ["Exception in callb", "second"]
+
+
+@pytest.mark.parametrize(("owner", "name"), NAMES)
+def test_a_streamlit_without_one_of_the_names_is_left_as_it_is(
+    owner: type, name: str, monkeypatch: pytest.MonkeyPatch
+):
+    before = {pair: getattr(*pair) for pair in NAMES if pair != (owner, name)}
+    monkeypatch.delattr(owner, name)
+    assert not wake_once_for_many()
+    assert {pair: getattr(*pair) for pair in before} == before
+
+
+def test_with_the_names_the_ways_are_changed(monkeypatch: pytest.MonkeyPatch):
+    for owner, name in NAMES:
+        monkeypatch.setattr(owner, name, getattr(owner, name))
+    before = [getattr(*pair) for pair in NAMES[:2]]
+    assert wake_once_for_many()
+    assert [getattr(*pair) for pair in NAMES[:2]] != before
