@@ -30,7 +30,10 @@ LONGEST: Final = 100
 def run_report_button(row: "RunRow") -> None:
     """What the run is, how good, and how it learned."""
     _button(
-        lambda: run_report(open_run(row.folder), name=row.name), f"report {row.name}", "runs_report"
+        lambda: run_report(open_run(row.folder), name=row.name),
+        f"report {row.name}",
+        "runs_report",
+        quiet=False,
     )
 
 
@@ -65,7 +68,7 @@ def impression_report_button(shown: Shown) -> None:
     _button(make, f"why {name} {place}{changed}", "impression_report")
 
 
-def _button(make: Callable[[], str], stem: str, key: str) -> None:
+def _button(make: Callable[[], str], stem: str, key: str, *, quiet: bool = True) -> None:
     st.download_button(
         LABEL,
         data=lambda: _made(make),
@@ -73,7 +76,7 @@ def _button(make: Callable[[], str], stem: str, key: str) -> None:
         mime="text/html",
         key=key,
         icon=":material/description:",
-        type="tertiary",
+        type="tertiary" if quiet else "secondary",
         on_click="ignore",
         help="One page to mail, print or keep: it needs neither this app nor the network.",
     )
