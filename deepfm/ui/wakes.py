@@ -16,7 +16,6 @@ from weakref import WeakKeyDictionary
 from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.runtime import Runtime
 
-
 NAMES: Final = (
     (AppSession, "_call_soon_on_event_loop"),
     (Runtime, "_enqueued_some_message"),
