@@ -43,7 +43,12 @@ def use_threshold(found: Evaluated, run_id: str, threshold: float) -> None:
     base = revision_of(run_id, found.figures.part, found.selection)
     number, _ = st.session_state[EXACT][base]
     st.session_state[EXACT][base] = (number + 1, threshold)
-    st.query_params[THRESHOLD] = f"{min(1.0, threshold):.9g}"
+    st.query_params[THRESHOLD] = _as_text(threshold)
+
+
+def _as_text(threshold: float) -> str:
+    """All its digits: with fewer, a row right at the threshold changes sides for others."""
+    return str(min(1.0, float(threshold)))
 
 
 def start_of(revision: str) -> int:
@@ -68,7 +73,7 @@ def keep_threshold(found: Evaluated, revision: str, place: int) -> None:
     if place == found.start:
         st.query_params.pop(THRESHOLD, None)
     else:
-        st.query_params[THRESHOLD] = f"{min(1.0, found.thresholds.threshold[place]):.9g}"
+        st.query_params[THRESHOLD] = _as_text(found.thresholds.threshold[place])
 
 
 def slider(found: Evaluated, revision: str, *, hidden: bool = True) -> Slider:
