@@ -83,11 +83,12 @@ def branches_disagree(explanation: Explanation) -> bool:
 def describe(explanation: Explanation, change: Change | None = None) -> list[Span]:
     """The explanation in words, and the best change if one is given.
 
-    "31.0 %, against 18.0 % for a typical impression. Single values (+0.52) and pairs (+2.40, mostly
-    kitchenware × recipes) raise it; the network lowers it (−2.20). Change laptop to phone (seen
-    9,120 times, 24.1 % clicked): 96.0 %."
+    "Chance of a click: 31.0 %, against 18.0 % for a typical impression. Single values (+0.52) and
+    pairs (+2.40, mostly kitchenware × recipes) raise it; the network lowers it (−2.20). With phone
+    instead of laptop (seen 9,120 times, 24.1 % clicked): 96.0 %."
     """
     spans = [
+        Span("Chance of a click: "),
         Span(format_probability(explanation.probability), "strong"),
         Span(f", against {format_probability(explanation.typical)} for {explanation.against}. "),
         *_movers(explanation),
@@ -150,13 +151,13 @@ def _amount(explanation: Explanation, term: Term) -> list[Span]:
 
 
 def describe_change(explanation: Explanation, change: Change) -> list[Span]:
-    """ "Change laptop to phone (seen 9,120 times, 24.1 % clicked): 96.0 %."."""
+    """ "With phone instead of laptop (seen 9,120 times, 24.1 % clicked): 96.0 %."."""
     rate = format_probability(change.clicks / change.count if change.count else None)
     return [
-        Span("Change "),
-        Span(named_value(explanation, change.field), "value"),
-        Span(" to "),
-        Span(_short(change.after), "value"),
+        Span("With "),
+        Span(_in_words(change.field, change.after), "value"),
+        Span(" instead of "),
+        Span(_short(change.before), "value"),
         Span(f" (seen {_times(change.count)}, {rate} clicked): "),
         Span(format_probability(change.probability), "strong"),
         Span("."),
@@ -168,8 +169,12 @@ def _times(count: int) -> str:
 
 
 def named_value(explanation: Explanation, field: str) -> str:
-    """A value as it reads best: a word stands for itself, a code or number needs its field."""
-    value = explanation.seen_as[field]
+    """An impression's value as it reads best."""
+    return _in_words(field, explanation.seen_as[field])
+
+
+def _in_words(field: str, value: str) -> str:
+    """A word stands for itself, a code or number needs its field."""
     speaks = len(value) > 1 and not any(character.isdigit() for character in value)
     if speaks and value not in (RARE, MISSING):
         return _short(value)

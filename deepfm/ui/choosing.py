@@ -5,7 +5,7 @@ list of rows with the same values names these: ?list=alike&with=device%3Dphone.
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -115,25 +115,18 @@ def values_in_address(model: TrainedModel, name: str) -> dict[str, str]:
 
 def show_row(row: int, part: str | None = None) -> None:
     """Go to a row; what was changed in another one is put back."""
-    if part is not None:
-        st.query_params["part"] = part
-    st.query_params["row"] = str(row)
-    st.query_params.pop("change", None)
+    _go(row=str(row), change=(), **({} if part is None else {"part": part}))
 
 
 def show_alike(values: Mapping[str, str], row: int) -> None:
     """Go through the rows that have these values, from the one that has them all."""
-    show_list(ALIKE, str(row))
-    st.query_params["with"] = [f"{name}={value}" for name, value in values.items()]
+    having = [f"{name}={value}" for name, value in values.items()]
+    _go(**{"list": ALIKE, "row": str(row), "change": (), "with": having})
 
 
 def show_list(list_name: str, row: str = "") -> None:
     """Go through another list, from its first row or from the one given."""
-    st.query_params["list"] = list_name
-    for name in ("row", "change", "with"):
-        st.query_params.pop(name, None)
-    if row:
-        st.query_params["row"] = row
+    _go(**{"list": list_name, "row": row, "change": (), "with": ()})
 
 
 def change_value(choice: Choice, original: Mapping[str, str], field: str, value: str) -> None:
@@ -145,12 +138,23 @@ def change_values(choice: Choice, original: Mapping[str, str], values: Mapping[s
     """Change several values at once, beside those that are changed already."""
     changes = {**choice.changes, **values}
     kept = {name: text for name, text in changes.items() if text != original[name]}
-    st.query_params["change"] = [f"{name}={text}" for name, text in kept.items()]
+    _go(change=[f"{name}={text}" for name, text in kept.items()])
 
 
 def put_back() -> None:
     """Undo every change."""
-    st.query_params.pop("change", None)
+    _go(change=())
+
+
+def _go(**changed: str | Sequence[str]) -> None:
+    """Change what the address names, in one step of the browser's Back; nothing takes a name out.
+
+    From the first step on it names the run too: the newest may be another one tomorrow.
+    """
+    names = {name: st.query_params.get_all(name) for name in st.query_params} | changed
+    if "run" not in names:
+        names = {"run": state.run_in_address(), **names}
+    st.query_params.from_dict({name: value for name, value in names.items() if value})
 
 
 def step(choice: Choice, by: int) -> None:

@@ -103,6 +103,10 @@ def run_in_address() -> str:
     return last if named or _has_model(last) else run_choices()[0].id
 
 
+_OF_A_RUN: Final = ("part", "row", "list", "change", "with", "threshold")
+"""What an address says about a run, and would mean something else of another one."""
+
+
 def forget_unknown() -> list[str]:
     """Take ids that name nothing here out of the address; a sentence about each."""
     sentences = []
@@ -119,7 +123,8 @@ def forget_unknown() -> list[str]:
         except DeepFMError:
             shown = shortened(value, 40)
             sentences.append(f"There is no {what} “{shown}” here; it may have been deleted.")
-            del st.query_params[name]
+            for gone in (name, *(_OF_A_RUN if name == "run" else ())):
+                st.query_params.pop(gone, None)
             for last in (_LAST_RUN, _LAST_DATASET):
                 if st.session_state.get(last) == value:
                     del st.session_state[last]

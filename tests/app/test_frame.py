@@ -105,6 +105,11 @@ def test_an_address_that_names_nothing_here_is_told_of_and_shown_without_it(
     assert name not in shown.query_params
 
 
+def test_a_row_of_a_run_that_is_gone_is_not_taken_for_that_of_another(store):
+    shown = drawn("impression", run="nope", row="9", part="test", change="device=phone")
+    assert not {"run", "row", "part", "change"} & set(shown.query_params)
+
+
 def test_a_run_in_the_address_is_shown_with_its_own_dataset(store):
     run_id = store.queue_run("mine", store.home / "gone", "x", {}, {}, fingerprint="its-own")
     page = drawn("train", run=run_id, dataset="demo")

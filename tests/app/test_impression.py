@@ -17,7 +17,7 @@ from tests.unit.run_folders import ALL_MODELS, ModelConfig, RunSpec, write_run
 @pytest.fixture
 def address(monkeypatch: pytest.MonkeyPatch) -> "Address":
     """The page's address, without a browser."""
-    found = Address()
+    found = Address(run="demo")
     monkeypatch.setattr(st, "query_params", found)
     return found
 
@@ -28,6 +28,10 @@ class Address(dict):
     def get_all(self, name: str) -> list[str]:
         value = self.get(name, [])
         return [value] if isinstance(value, str) else list(value)
+
+    def from_dict(self, values: dict) -> None:
+        self.clear()
+        self.update(values)
 
 
 @pytest.fixture
@@ -46,6 +50,7 @@ def test_next_and_previous_go_through_the_rows_and_round_the_end(open_page):
     assert "Row 0 of the test part" in captions(page)
     _button(page, "Next impression").click().run()
     assert page.query_params["row"] == "1"
+    assert page.query_params["run"], "tomorrow the newest run may be another one"
     assert "Row 1 of the test part" in captions(page)
     _button(page, "Previous").click().run()
     _button(page, "Previous").click().run()

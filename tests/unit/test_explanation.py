@@ -425,9 +425,9 @@ PHONE = Change(
 
 def test_the_sentence_reads_as_the_pages_say() -> None:
     assert flat(describe(written(), PHONE)) == (
-        "31.0 %, against 18.0 % for a typical impression. Single values (+0.50) and pairs (+2.40, "
-        "mostly kitchenware × recipes) raise it; the network lowers it (−2.20). "
-        "Change laptop to phone (seen 9,120 times, 25.0 % clicked): 96.0 %."
+        "Chance of a click: 31.0 %, against 18.0 % for a typical impression. Single values (+0.50) "
+        "and pairs (+2.40, mostly kitchenware × recipes) raise it; the network lowers it (−2.20). "
+        "With phone instead of laptop (seen 9,120 times, 25.0 % clicked): 96.0 %."
     )
 
 
@@ -471,7 +471,8 @@ def test_the_sentence_fits_the_model_and_the_numbers(
     changes: dict[str, Any], expected: str
 ) -> None:
     sentence = flat(describe(written(**changes)))
-    assert sentence == f"31.0 %, against 18.0 % for a typical impression. {expected}"
+    start = "Chance of a click: "
+    assert sentence == f"{start}31.0 %, against 18.0 % for a typical impression. {expected}"
 
 
 def test_values_are_plain_text_in_spans_of_their_own() -> None:
