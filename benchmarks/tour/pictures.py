@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from PIL import Image
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from benchmarks.app.visit import PATIENCE, Visit, browsing
 from tests.browser.chart import Chart
@@ -14,6 +14,7 @@ from tests.browser.server import serving
 
 WIDTH: Final = 920
 """Of the browser's window: a chart fills it, and is as wide as a README's text."""
+HEIGHT: Final = 1000
 SCALE: Final = 2
 """Pixels of the picture for one of the page: sharp on a dense screen."""
 COLOURS: Final = 128
@@ -56,13 +57,7 @@ def take(home: Path, run: str, row: int, folder: Path) -> list[Path]:
     """Serve the home, draw the charts in a real browser, light theme, and write them."""
     folder.mkdir(parents=True, exist_ok=True)
     with serving(home) as server, browsing() as browser:
-        context = browser.new_context(
-            viewport={"width": WIDTH, "height": 1000},
-            device_scale_factor=SCALE,
-            color_scheme="light",
-            locale="en-GB",
-        )
-        context.set_default_timeout(PATIENCE * 1000)
+        context = drawing_context(browser, (WIDTH, HEIGHT), SCALE)
         visit = Visit(server, context.new_page())
         written = []
         for picture in pictures_of(run, row):
@@ -72,6 +67,18 @@ def take(home: Path, run: str, row: int, folder: Path) -> list[Path]:
             written.append(file)
         context.close()
     return written
+
+
+def drawing_context(browser: Browser, size: tuple[int, int], scale: float) -> BrowserContext:
+    """A window in the light theme; `scale` pixels of the picture for one of the page."""
+    context = browser.new_context(
+        viewport={"width": size[0], "height": size[1]},
+        device_scale_factor=scale,
+        color_scheme="light",
+        locale="en-GB",
+    )
+    context.set_default_timeout(PATIENCE * 1000)
+    return context
 
 
 def shot(page: Page, title: str) -> bytes:
