@@ -74,26 +74,34 @@ def pinned_figure(
     truth: float | None = None,
 ) -> go.Figure:
     """The bars of the model's `terms`, first term on top, and the model's probability above."""
-    figure = new_figure("", showlegend=False, margin={"l": 8, "r": 8, "t": 26, "b": 4}, bargap=0.28)
-    figure.update_layout(**pinned_layout(bars, truth))
     shown = [(TERM_NAMES.index(term), term) for term in TERM_NAMES if term in terms]
-    for place, term in shown:
-        figure.add_trace(_bar(bars, bars.centred[place], term))
-    figure.update_xaxes(
-        # The room beside the longest bar is for its number.
-        range=(-1.7 * half_width, 1.7 * half_width),
-        showgrid=False,
-        showticklabels=False,
-        zeroline=True,
-        fixedrange=True,
+    # All at once: it is drawn anew for each impression at each point, and each change of a figure
+    # that is there already takes longer than the figure itself.
+    figure = new_figure(
+        "",
+        showlegend=False,
+        margin={"l": 8, "r": 8, "t": 26, "b": 4},
+        bargap=0.28,
+        xaxis={
+            "title": {"text": ""},
+            # The room beside the longest bar is for its number.
+            "range": (-1.7 * half_width, 1.7 * half_width),
+            "showgrid": False,
+            "showticklabels": False,
+            "zeroline": True,
+            "fixedrange": True,
+        },
+        yaxis={
+            "title": {"text": ""},
+            "categoryorder": "array",
+            "categoryarray": [TERM_LETTERS[term] for _, term in reversed(shown)],
+            "fixedrange": True,
+            "showgrid": False,
+            "tickfont": {"color": colour("text"), "size": 12, "weight": 600},
+        },
+        **pinned_layout(bars, truth),
     )
-    figure.update_yaxes(
-        categoryorder="array",
-        categoryarray=[TERM_LETTERS[term] for _, term in reversed(shown)],
-        fixedrange=True,
-        showgrid=False,
-        tickfont={"color": colour("text"), "size": 12, "weight": 600},
-    )
+    figure.add_traces([_bar(bars, bars.centred[place], term) for place, term in shown])
     return figure
 
 
