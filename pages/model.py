@@ -41,11 +41,11 @@ def page() -> None:
 def details(run_id: str, model: TrainedModel, scores: Scores) -> None:
     """One tab a question; each is computed when it is opened."""
     views: dict[str, Callable[[], None]] = {
+        "Fields": lambda: show_fields(model, scores),
+        "Pairs": lambda: show_pairs(model),
         "Where they disagree": lambda: show_disagreement(run_id, model, scores),
         "Shares": lambda: show_shares(model, scores),
         "Beyond pairs": lambda: show_beyond(model),
-        "Fields": lambda: show_fields(model, scores),
-        "Pairs": lambda: show_pairs(model),
         "Embedding map": lambda: show_embeddings(model),
         "Rare or unseen": lambda: show_defaults(model),
     }

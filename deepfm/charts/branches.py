@@ -77,10 +77,10 @@ def alone_figure(rows: Sequence[BranchRow], base_loss: float) -> go.Figure:
         "tickfont": {"size": 13, "color": colour("text")},
     }
     figure.update_layout(
-        xaxis={"title": {"text": "AUC (higher is better)"}, "domain": [0, 0.48]},
+        xaxis={"title": {"text": "AUC (higher is better)"}, "domain": [0, 0.42]},
         xaxis2={
             "title": {"text": "log loss (lower is better)"},
-            "domain": [0.54, 1],
+            "domain": [0.52, 0.93],
             "anchor": "y2",
         },
         yaxis=rows_axis,
@@ -98,8 +98,8 @@ def _one_below_the_other(rows: int) -> dict[str, Any]:
     """The layout where both halves do not fit side by side."""
     return {
         "height": 170 + 90 * rows,
-        "xaxis": {"domain": [0, 1]},
-        "xaxis2": {"domain": [0, 1]},
+        "xaxis": {"domain": [0, 0.77]},
+        "xaxis2": {"domain": [0, 0.77]},
         "yaxis": {"domain": [0.58, 1]},
         "yaxis2": {"domain": [0, 0.42], "showticklabels": True},
     }
@@ -117,12 +117,16 @@ def _add_marks(
     both = any(row.trained for row in rows)
     colours = [colour(_COLOURS.get(row.branch, row.branch)) for _, row, *_ in shown]
     write = format_auc if which == "auc" else format_loss
+    places = [place + (_APART if trained else -_APART) * both for place, *_ in shown]
+    for y, (_, _, value, _, _) in zip(places, shown, strict=True):
+        mark = ("◇ " if trained else "● ") if both else ""
+        _write_at_the_right(figure, axis, y, mark + write(value))
     figure.add_scatter(
         x=[value for _, _, value, _, _ in shown],
-        y=[place + (_APART if trained else -_APART) * both for place, *_ in shown],
+        y=places,
         xaxis=axis,
         yaxis=axis.replace("x", "y"),
-        mode="markers+text",
+        mode="markers",
         name="trained without the others" if trained else "within this model, others silenced",
         legendgroup=str(trained),
         showlegend=which == "auc",
@@ -141,9 +145,6 @@ def _add_marks(
             "thickness": 1.5,
             "width": 4,
         },
-        text=[write(value) for _, _, value, _, _ in shown],
-        textposition="bottom center" if trained else "top center",
-        textfont={"size": 12, "color": colour("text")},
         cliponaxis=False,
         customdata=[
             [label(_who(row, trained)), write(low), write(high)] for _, row, _, low, high in shown
@@ -153,6 +154,21 @@ def _add_marks(
             + ("AUC" if which == "auc" else "log loss")
             + " %{x:.4f}, 95 % interval %{customdata[1]} to %{customdata[2]}<extra></extra>"
         ),
+    )
+
+
+def _write_at_the_right(figure: go.Figure, axis: str, y: float, words: str) -> None:
+    """A value in the column beside its half, where it meets no other and no whisker."""
+    figure.add_annotation(
+        xref=f"{axis} domain",
+        yref=axis.replace("x", "y"),
+        x=1,
+        y=y,
+        xanchor="left",
+        xshift=6,
+        text=words,
+        showarrow=False,
+        font={"size": 12, "color": colour("text")},
     )
 
 

@@ -21,6 +21,7 @@ from deepfm.terms import TERM_NAMES
 from deepfm.trained import Scores, TrainedModel
 from deepfm.ui import links
 from deepfm.ui.model_kept import kept
+from deepfm.ui.model_network import network_sentence
 from deepfm.ui.model_trained import (
     COUNTERPARTS,
     Counterparts,
@@ -89,6 +90,10 @@ def show_branches(run_id: str, model: TrainedModel, scores: Scores) -> None:
     if rows[-1].silenced.auc is None:
         show_notice(f"All rows of the {scores.part} part have one label, so nothing can be ranked.")
         return
+    beside = counterparts(run_id, model)
+    missing = () if beside.group else beside.missing
+    if sentence := network_sentence(model.model.name, rows, len(scores), missing):
+        st.markdown(sentence)
     base_loss = base_rate_log_loss(float(scores.labels.mean()))
     compared = any(row.trained for row in rows)
     alone = ALONE.format(diamonds=DIAMONDS if compared else "")
@@ -101,7 +106,7 @@ def show_branches(run_id: str, model: TrainedModel, scores: Scores) -> None:
         table=lambda: branches_table(rows),
     )
     if len(rows) > 1:
-        offer_all_five(model, counterparts(run_id, model))
+        offer_all_five(model, beside)
 
 
 def in_words(rows: list[BranchRow]) -> str:

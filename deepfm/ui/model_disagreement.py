@@ -8,6 +8,7 @@ import streamlit as st
 
 from deepfm.charts.contributions import bar_height
 from deepfm.charts.overall import (
+    FAR,
     Box,
     Disagreement,
     disagreement_figure,
@@ -24,8 +25,6 @@ from deepfm.ui.model_kept import kept
 from deepfm.ui.plot import PlotResult, plot
 from deepfm.ui.text import mistakes_in_words, plain, show_error
 
-FAR: Final = 0.5
-"""So far from its mean, in logit units, a branch has something to say."""
 BOX: Final = "box"
 """In the address: left, right, low and high ends of the region that was drawn."""
 _DRAWN: Final = "Drawn by hand"
@@ -97,13 +96,13 @@ def scatter(
         modebar=True,
         caption=(
             f"{shown}; filled where it was clicked, hollow where not. In the shaded corners one "
-            "branch raises the score and the other lowers it. Neither is right by itself; only "
-            "the sum was trained. Click a dot to open that impression; drag a box to ask what is "
-            "special about those in it."
+            f"branch raises the score and the other lowers it, each by more than {FAR} (dotted "
+            "lines). Neither is right by itself; only the sum was trained. Click a dot to open "
+            "that impression; drag a box to ask what is special about those in it."
         ),
         alt=(
             f"In {100 * apart:.0f} % of the {format_count(len(found.fm))} impressions the {first} "
-            "branch and the network pull apart, each by more than 0.5 from its mean."
+            f"branch and the network pull apart, each by more than {FAR} from its mean."
         ),
         table=lambda: dots_table(scores, found),
     )
@@ -166,18 +165,22 @@ def show_region(
     if drawn:
         regions[_DRAWN] = drawn
     names = list(regions)
-    if st.session_state.get("model_region") not in names:
-        st.session_state["model_region"] = names[-1] if drawn else names[0]
-    name = st.selectbox(
-        "What is special about the impressions where …",
-        names,
-        key="model_region",
-        help=f"“Raises” and “lowers” mean by more than {FAR} logit from the branch's mean.",
-    )
-    box = regions[name or names[0]]
     ids = model.impression_ids(scores.part)
     known = min(len(ids), len(scores))
-    inside = box.holds(found.fm[:known], found.deep[:known])
+    within = {
+        name: box.holds(found.fm[:known], found.deep[:known]) for name, box in regions.items()
+    }
+    if st.session_state.get("model_region") not in names:
+        filled = next((name for name in names if 0 < within[name].sum() < known), names[0])
+        st.session_state["model_region"] = _DRAWN if drawn else filled
+    name = st.selectbox(
+        f"What is special about the impressions where … (each by more than {FAR})",
+        names,
+        key="model_region",
+        format_func=lambda name: f"{name} · {format_count(int(within[name].sum()))} impressions",
+        help=f"“Raises” and “lowers” mean by more than {FAR} logit from the branch's mean.",
+    )
+    box, inside = regions[name or names[0]], within[name or names[0]]
     try:
         region = kept(
             model,

@@ -4,6 +4,8 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import streamlit as st
 
@@ -84,7 +86,7 @@ def test_no_size_breaks_a_tab(spec, home, open_page):
 
 def test_a_box_in_the_address_is_the_region_that_is_told_about(home, open_page):
     run_id = put_run(home, "box", RunSpec(rows={"test": 200}))
-    page = open_page("model", run=run_id, box="-0.5,9,-9,0.2")
+    page = open_page("model", run=run_id, view="Where they disagree", box="-0.5,9,-9,0.2")
     model = open_run(state.run_folder(run_id))
     terms, mean = model.scores().terms, model.reference.mean
     fm, deep = terms.fm - mean.fm, terms.deep - mean.deep
@@ -96,8 +98,51 @@ def test_a_box_in_the_address_is_the_region_that_is_told_about(home, open_page):
 @pytest.mark.parametrize("box", ["", "1,2,3", "a,b,c,d", "2,1,0,1", "nan,1,0,1"])
 def test_a_box_that_is_none_is_left_out(box, home, open_page):
     run_id = put_run(home, "box", RunSpec(rows={"test": 200}))
-    page = open_page("model", run=run_id, box=box)
+    page = open_page("model", run=run_id, view="Where they disagree", box=box)
     assert page.selectbox(key="model_region").value == "FM raises, deep lowers"
+
+
+def put_scores(run_id: str, **columns: np.ndarray) -> None:
+    """Other scores or labels in a run's folder."""
+    path = state.run_folder(run_id) / "scores.parquet"
+    table = pq.read_table(path)
+    for name, values in columns.items():
+        place = table.column_names.index(name)
+        field = table.schema.field(place)
+        table = table.set_column(place, field, pa.array(values, field.type))
+    pq.write_table(table, path)
+
+
+def test_the_region_that_is_asked_about_at_first_is_not_empty(home, open_page):
+    run_id = put_run(home, "alike", RunSpec(rows={"test": 200}))
+    mean = open_run(state.run_folder(run_id)).reference.mean
+    both = np.linspace(-2, 2, 200)
+    put_scores(run_id, linear=both + mean.linear, pairwise=np.full(200, mean.pairwise))
+    put_scores(run_id, deep=both + mean.deep)
+    page = open_page("model", run=run_id, view="Where they disagree")
+    box = page.selectbox(key="model_region")
+    assert box.value == "Both raise" and "0.5" in box.label
+    assert box.options[0] == "FM raises, deep lowers · 0 impressions"
+    assert "75 of 200 impressions" in words(page)
+
+
+@pytest.mark.parametrize(
+    ("fm_knows", "answer"),
+    [(False, "The network earns its place"), (True, "Without the network it ranks better")],
+)
+def test_whether_the_network_earns_its_place_is_asked_of_fm_trained_alone(
+    fm_knows, answer, home, open_page
+):
+    rows = RunSpec(rows={"test": 300})
+    deepfm = put_run(home, "DeepFM", rows)
+    assert "is not known yet" in words(open_page("model", run=deepfm))
+    model = ModelConfig(terms=TERM_SETS["FM"])
+    fm = put_run(home, "FM", RunSpec(model=model, rows=rows.rows))
+    labels = state.trained(deepfm).scores().labels
+    noise = np.random.default_rng(0).normal(size=300)
+    put_scores(fm, label=labels, pairwise=8.0 * labels + noise if fm_knows else noise)
+    found = words(open_page("model", run=deepfm))
+    assert answer in found and "DeLong's paired test" in found
 
 
 # --- the runs beside it ----------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from deepfm.charts.overall.defaults import defaults_figure
 from deepfm.charts.overall.disagreement import (
+    FAR,
     MOST_DOTS,
     Box,
     Disagreement,
@@ -19,6 +20,7 @@ from deepfm.charts.overall.pairs import (
 from deepfm.charts.overall.region import region_figure
 
 __all__ = [
+    "FAR",
     "MOST_DOTS",
     "Box",
     "Disagreement",

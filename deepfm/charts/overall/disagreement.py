@@ -16,6 +16,8 @@ SAMPLED_DOTS: Final = 600
 """Of more impressions so many are dots, over a density of all."""
 CELLS: Final = (60, 44)
 """Cells of the density across and up."""
+FAR: Final = 0.5
+"""So far from its mean, in logit units, a branch has something to say."""
 _SEED: Final = 0
 
 Float64s = NDArray[np.float64]
@@ -208,16 +210,24 @@ def _reach(values: Float64s) -> float:
 
 
 def _shade_corners(figure: go.Figure, across: float, up: float) -> None:
-    """The two corners where the branches have opposite signs."""
+    """The two corners where the branches have opposite signs and both are far; lines at ±FAR."""
+    for axis, reach in (("x", across), ("y", up)):
+        for sign in (1, -1):
+            if reach > FAR:
+                _dotted_line(figure, axis, sign * FAR)
+    figure.update_xaxes(range=[-across, across], zeroline=True)
+    figure.update_yaxes(range=[-up, up], zeroline=True)
+    if min(across, up) <= FAR:
+        return
     for sign, anchors in ((1, ("right", "bottom")), (-1, ("left", "top"))):
         figure.add_shape(
             type="rect",
-            x0=0,
+            x0=sign * FAR,
             x1=sign * across,
-            y0=0,
+            y0=-sign * FAR,
             y1=-sign * up,
             line={"width": 0},
-            fillcolor=colour("lowers", 0.06),
+            fillcolor=colour("lowers", 0.1),
             layer="below",
         )
         figure.add_annotation(
@@ -229,8 +239,21 @@ def _shade_corners(figure: go.Figure, across: float, up: float) -> None:
             showarrow=False,
             font={"color": colour("muted")},
         )
-    figure.update_xaxes(range=[-across, across], zeroline=True)
-    figure.update_yaxes(range=[-up, up], zeroline=True)
+
+
+def _dotted_line(figure: go.Figure, axis: str, place: float) -> None:
+    across = axis == "x"
+    figure.add_shape(
+        type="line",
+        xref="x" if across else "x domain",
+        yref="y domain" if across else "y",
+        x0=place if across else 0,
+        x1=place if across else 1,
+        y0=0 if across else place,
+        y1=1 if across else place,
+        line={"color": colour("muted"), "width": 1, "dash": "dot"},
+        layer="below",
+    )
 
 
 def _frame(figure: go.Figure, box: Box, across: float, up: float) -> None:
