@@ -414,10 +414,15 @@ def bucket_names(edges: NDArray[np.float64]) -> list[str]:
 def _shortest_texts(edges: NDArray[np.float64]) -> list[str]:
     """The edges with four digits, or as many more as tell them apart."""
     for digits in range(4, 17):
-        texts = [f"{edge:.{digits}g}" for edge in edges]
+        texts = [_plainly(f"{edge:.{digits}g}") for edge in edges]
         if len(set(texts)) == len(texts):
             return texts
     return [repr(float(edge)) for edge in edges]
+
+
+def _plainly(text: str) -> str:
+    """ "1.429e+04" as "14290"; what has more than a dozen digits, or is tiny, keeps its power."""
+    return str(int(float(text))) if "e+" in text and abs(float(text)) < 1e12 else text
 
 
 def _laid_out(parts: Iterator[tuple[str, FieldRole, int]]) -> Iterator[Field]:

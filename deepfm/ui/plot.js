@@ -187,9 +187,16 @@ async function drawOnce(state, Plotly) {
   // Only a change of the figure moves its bars; a new theme or width is drawn at once.
   if (!state.shown || state.drawnText === state.text) delete layout.transition;
   if (layout.transition) await moveAxes(state, Plotly, layout);
-  await react(state, Plotly, figure.data, layout, config);
+  const data = width < NARROW ? figure.data.map(withoutCrowdedText) : figure.data;
+  await react(state, Plotly, data, layout, config);
   state.shown = shown;
   state.drawnText = state.text;
+}
+
+// The numbers in the cells of a wide table lie over each other on a phone; colours and clicks stay.
+function withoutCrowdedText(trace) {
+  const crowded = trace.type === 'heatmap' && trace.texttemplate && trace.text?.[0]?.length > 6;
+  return crowded ? { ...trace, texttemplate: '' } : trace;
 }
 
 // Before bars move, their axes are there at once: Plotly squeezes labels while an axis moves, and

@@ -123,7 +123,8 @@ def _shown_parts(parts: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
     loud = [part for part in inputs if part[1] != 0]
     shown, rest = loud[:MOST_PARTS], loud[MOST_PARTS:]
     if rest:
-        shown.append((f"{format_count(len(rest))} others", sum(value for _, value in rest)))
+        words = "1 other" if len(rest) == 1 else f"{format_count(len(rest))} others"
+        shown.append((words, sum(value for _, value in rest)))
     silent = len(inputs) - len(loud)
     if silent:
         shown.append((f"{format_count(silent)} that add nothing", 0.0))
