@@ -35,7 +35,7 @@ def show(run_id: str, model: TrainedModel) -> None:
     views.say_which_rows(model, found)
     views.say_verdict(found)
     views.tiles(found)
-    views.show_curves(found, revision)
+    views.show_curves(run_id, found, revision)
     views.show_tabs(run_id, model, found, revision)
     with st.container(horizontal=True, vertical_alignment="center"):
         links.link("impression", "Explain an impression", run=run_id)

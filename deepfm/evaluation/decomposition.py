@@ -6,6 +6,7 @@ import numpy as np
 
 from deepfm.evaluation.counting import Counts, Float64s
 
+ROUNDS = 40
 SOURCE = "Dimitriadis, Gneiting & Jordan 2021 (CORP), PNAS 118(8)"
 
 
@@ -44,14 +45,31 @@ def log_loss_parts(counts: Counts, log_loss: float) -> LogLossParts:
 
 
 def level_blocks(counts: Counts) -> tuple[Float64s, Float64s]:
-    """Clicks and rows of each stretch over which the isotonic click rate is constant."""
-    from sklearn.isotonic import isotonic_regression
+    """Clicks and rows of each stretch over which the isotonic click rate is constant.
 
+    Neighbours whose rates do not rise are pooled until all rise, whole falling stretches at a
+    time; what that would take too many rounds for is pooled one by one.
+    """
     clicks = np.diff(counts.true_positives, prepend=0)[::-1].astype(np.float64)
     rows = clicks + np.diff(counts.false_positives, prepend=0)[::-1]
-    rates = isotonic_regression(clicks / rows, sample_weight=rows)
-    starts = np.append(0, np.flatnonzero(np.diff(rates) > 0) + 1)
-    return np.add.reduceat(clicks, starts), np.add.reduceat(rows, starts)
+    for _ in range(ROUNDS):
+        rising = clicks[1:] * rows[:-1] > clicks[:-1] * rows[1:]
+        if rising.all():
+            return clicks, rows
+        starts = np.append(0, np.flatnonzero(rising) + 1)
+        clicks, rows = np.add.reduceat(clicks, starts), np.add.reduceat(rows, starts)
+    return _pooled(clicks, rows)
+
+
+def _pooled(clicks: Float64s, rows: Float64s) -> tuple[Float64s, Float64s]:
+    blocks: list[tuple[float, float]] = []
+    for clicked, of in zip(clicks.tolist(), rows.tolist(), strict=True):
+        while blocks and blocks[-1][0] * of >= clicked * blocks[-1][1]:
+            before = blocks.pop()
+            clicked, of = clicked + before[0], of + before[1]
+        blocks.append((clicked, of))
+    found = np.array(blocks)
+    return found[:, 0], found[:, 1]
 
 
 def _entropy(clicks: Float64s, rows: Float64s) -> float:

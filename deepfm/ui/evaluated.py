@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 RARE: Final = 0.05
 """Below this share of clicks, accuracy and 0.5 say nothing: the page shows other figures."""
 
+HALF: Final = 0.5
+"""Above it a click is likelier than none: the threshold that accuracy is of."""
+
 _ALONE: Final[Mapping[str, tuple[CurveStyle, ...]]] = {
     "FM": ("linear",),
     "Wide & Deep": ("linear", "deep"),
@@ -86,9 +89,10 @@ class Evaluated:
 
     @property
     def start(self) -> int:
-        """The threshold that is shown first: 0.5, or the base rate where clicks are rare."""
-        threshold = self.figures.base_rate or 0.0 if self.rare else 0.5
-        return self.thresholds.position(threshold)
+        """The threshold that is shown first: the base rate, above which a row is likelier to be
+        clicked than usual; 0.5 where it is none or all."""
+        rate = self.figures.base_rate or 0.0
+        return self.thresholds.position(rate if 0 < rate < 1 else HALF)
 
 
 def evaluated(

@@ -14,12 +14,12 @@ from deepfm.charts import evaluation as charts
 from deepfm.charts.palette import (
     NO_VALUE,
     format_auc,
-    format_count,
     format_loss,
     format_probability,
 )
 from deepfm.trained import TrainedModel
-from deepfm.ui.evaluated import Evaluated, numbers_table
+from deepfm.ui import state
+from deepfm.ui.evaluated import HALF, Evaluated, numbers_table
 from deepfm.ui.evaluation_baselines import show_baselines
 from deepfm.ui.evaluation_calibration import show_calibration
 from deepfm.ui.evaluation_rules import show_rules
@@ -28,7 +28,7 @@ from deepfm.ui.evaluation_slices import show_by_value, show_worst
 from deepfm.ui.plot import csv_text, plot
 from deepfm.ui.selecting import selection_words
 from deepfm.ui.text import mistakes_in_words, plain, show_notice
-from deepfm.ui.threshold import keep_threshold, slider, start_of
+from deepfm.ui.threshold import keep_threshold, slider, start_of, use_threshold
 
 PART_WORDS: Final = {
     "test": "Test rows",
@@ -41,7 +41,7 @@ def say_which_rows(model: TrainedModel, found: Evaluated) -> None:
     """Which rows these figures are of, how many, and how many of them were clicked."""
     words = rows_words(found.figures.part, has_test="test" in model.parts)
     st.markdown(
-        f"**{words}** · {format_count(found.figures.rows)} rows, "
+        f"**{words}** · {state.rows_of_all(model, found.figures.part, found.figures.rows)} rows, "
         f"{format_probability(found.figures.base_rate)} clicked"
     )
     if found.selection is not None:
@@ -134,7 +134,9 @@ def show_roc(found: Evaluated, revision: str) -> None:
         charts.roc_figure(found.curves, found.thresholds, start_of(revision)),
         key="roc",
         height=350,
-        caption="drag the threshold. Further up and left is better; the long dashes are guessing.",
+        caption="drag the threshold: each step moves the point equally far along the curve, so the "
+        "slider's percents are uneven. Further up and left is better; the long dashes are "
+        "guessing.",
         alt=f"ROC curve. {auc}",
         table=lambda: roc_data(found),
         slider=slider(found, revision, hidden=False),
@@ -299,7 +301,7 @@ def gain_data(found: Evaluated) -> pd.DataFrame:
 
 
 @st.fragment
-def show_curves(found: Evaluated, revision: str) -> None:
+def show_curves(run_id: str, found: Evaluated, revision: str) -> None:
     """ROC beside what the threshold does; beside it precision-recall where clicks are rare."""
     if not found.curves:
         show_notice(charts.auc_sentence(None))
@@ -313,8 +315,28 @@ def show_curves(found: Evaluated, revision: str) -> None:
             show_precision_recall(found, revision)
         else:
             show_confusion(found, revision)
+            offer_thresholds(run_id, found)
     if found.rare:
         show_confusion(found, revision, height=210)
+        offer_thresholds(run_id, found)
+
+
+def offer_thresholds(run_id: str, found: Evaluated) -> None:
+    """Where the threshold starts and why, and 50 % one click away."""
+    usual = float(found.thresholds.threshold[found.start])
+    st.caption(
+        f"The threshold starts at the base rate, {charts.threshold_text(usual)}: rows likelier to "
+        "be clicked than usual are taken for clicks. Accuracy above is at 50 %."
+    )
+    with st.container(horizontal=True):
+        for name, threshold in (("Base rate", usual), ("Half", HALF)):
+            if st.button(
+                f"{name}: {charts.threshold_text(threshold)}",
+                key=f"threshold_{name}",
+                help="Moves the threshold of all charts there.",
+            ):
+                use_threshold(found, run_id, threshold)
+                st.rerun()
 
 
 def show_wrong(run_id: str, model: TrainedModel, found: Evaluated) -> None:
@@ -329,14 +351,14 @@ def show_tabs(run_id: str, model: TrainedModel, found: Evaluated, revision: str)
     """The further views, in the order in which they are asked for; the one that is open is made."""
     part = found.figures.part
     shown = {
+        "Calibration": lambda: show_calibration(run_id, model, found),
+        "Where it is wrong": lambda: show_wrong(run_id, model, found),
+        "Other models": lambda: show_baselines(run_id, model, found),
+        "Other runs": lambda: show_other_runs(run_id, model, part),
         "Precision-recall": lambda: show_precision_recall(found, revision),
         "Threshold": lambda: show_rules(run_id, model, found, revision),
-        "Calibration": lambda: show_calibration(run_id, model, found),
         "Lift and gain": lambda: show_gain(found),
         "Scores by label": lambda: show_histogram(found, revision),
-        "Where it is wrong": lambda: show_wrong(run_id, model, found),
-        "Other runs": lambda: show_other_runs(run_id, model, part),
-        "Other models": lambda: show_baselines(run_id, model, found),
         "Numbers": lambda: show_numbers(found),
     }
     if found.rare and found.curves:

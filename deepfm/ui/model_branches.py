@@ -12,14 +12,14 @@ from deepfm.charts.branches import (
     covariance_figure,
     shares_figure,
 )
-from deepfm.charts.palette import format_auc, format_count
+from deepfm.charts.palette import format_auc
 from deepfm.errors import DeepFMError
 from deepfm.evaluation import TermShares, term_shares
 from deepfm.evaluation.branches import JudgedBranch, judge_branches
 from deepfm.evaluation.figures import base_rate_log_loss
 from deepfm.terms import TERM_NAMES
 from deepfm.trained import Scores, TrainedModel
-from deepfm.ui import links
+from deepfm.ui import links, state
 from deepfm.ui.model_kept import kept
 from deepfm.ui.model_network import network_sentence
 from deepfm.ui.model_trained import (
@@ -280,6 +280,7 @@ def lacking(model: TrainedModel) -> str:
 
 
 def rows_in_words(model: TrainedModel, scores: Scores) -> str:
-    """ "DeepFM · 6,000 rows of the test part", and whether the model was trained on them."""
+    """ "DeepFM · 500 of 6,000 test rows", and whether the model was trained on them."""
     seen = ", which the model was trained on" if scores.part == "train" else ""
-    return f"{model.model.name} · {format_count(len(scores))} rows of the {scores.part} part{seen}"
+    rows = state.rows_of_all(model, scores.part, len(scores))
+    return f"{model.model.name} · {rows} {scores.part} rows{seen}"

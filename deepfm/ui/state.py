@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
-from deepfm.charts.palette import format_auc, shortened
+from deepfm.charts.palette import format_auc, format_count, shortened
 from deepfm.config import Settings
 from deepfm.errors import DataError, DeepFMError, RunError
 from deepfm.ui.shared import once
@@ -286,6 +286,15 @@ def is_trained(row: "RunRow") -> bool:
 def run_name(run_id: str) -> str:
     """What a run is called; StoreError where there is none."""
     return DEMO_RUN_NAME if run_id == DEMO else store().run(run_id).name
+
+
+def rows_of_all(model: "TrainedModel", part: str, rows: int) -> str:
+    """So many rows of a part: "500", or "500 of 6,000" where the bundled run keeps a sample."""
+    from deepfm.data.synthetic import DEMO_ROWS
+
+    if model.folder == DEMO_RUN_FOLDER and rows == len(model.scores(part)):
+        return f"{format_count(rows)} of {format_count(DEMO_ROWS[part])}"
+    return format_count(rows)
 
 
 def run_folder(run_id: str) -> Path:

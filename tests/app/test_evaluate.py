@@ -58,7 +58,8 @@ def test_without_an_address_the_bundled_run_is_shown(open_page):
     assert list(metrics(page)) == ["AUC", "Log loss", "Accuracy", "Calibration error"]
     assert metrics(page)["AUC"][1].startswith("95 %: 0.")
     assert metrics(page)["Accuracy"][1].startswith("majority: ")
-    assert "Test rows" in words(page)
+    assert "Test rows** · 500 of 6,000 rows" in words(page)
+    assert "It ranks" in words(page) and "Its probabilities are" in words(page)
     assert "times in 100" in words(page)
     assert "optimistic" not in words(page)
     assert metrics(page)["Log loss"][1].startswith("always guessing the base rate: 0.")
@@ -73,14 +74,14 @@ def test_rows_that_chose_the_epoch_are_said_to_flatter(has_test):
 def test_every_view_has_its_tab(open_page):
     page = open_page("evaluate")
     assert [tab.label for tab in page.tabs] == [
+        "Calibration",
+        "Where it is wrong",
+        "Other models",
+        "Other runs",
         "Precision-recall",
         "Threshold",
-        "Calibration",
         "Lift and gain",
         "Scores by label",
-        "Where it is wrong",
-        "Other runs",
-        "Other models",
         "Numbers",
     ]
 
@@ -124,9 +125,7 @@ def test_a_damaged_run_is_one_sentence_with_a_way_out(home):
     assert SCORES in page.error[0].value.replace("\\", "")
 
 
-def test_other_models_of_a_group_are_compared_at_first_and_no_run_of_the_same(
-    home, open_page
-):
+def test_other_models_of_a_group_are_compared_at_first_and_no_run_of_the_same(home, open_page):
     from deepfm.runs.store import NewRun
 
     alike = {"num_factors": 4}
@@ -159,11 +158,14 @@ def threshold_start(page: AppTest) -> tuple[int, str]:
 
 
 def test_the_threshold_starts_as_the_address_names_it(open_page: Callable[..., AppTest]) -> None:
-    usual, value = threshold_start(open_page("evaluate"))
-    assert value.startswith("50")
-    other, value = threshold_start(open_page("evaluate", threshold="0.2"))
+    page = open_page("evaluate")
+    usual, value = threshold_start(page)
+    assert f"the base rate, {value}" in words(page)
+    other, value = threshold_start(open_page("evaluate", threshold="0.1"))
     assert other < usual
-    assert 15 < float(value.split()[0]) < 25
+    assert 5 < float(value.split()[0]) < 15
+    page.button(key="threshold_Half").click().run()
+    assert threshold_start(page)[1] == "50.0 %"
 
 
 @pytest.mark.parametrize("named", ["nonsense", "nan", "-1", "7", ""])

@@ -44,7 +44,7 @@ def test_a_threshold_moved_by_keyboard_is_there_for_whoever_gets_the_link(
 def test_a_box_drawn_over_the_branches_is_there_for_whoever_gets_the_link(
     visitor: Visitor, colleague: Visitor
 ) -> None:
-    visitor.open("/model?run=demo")
+    visitor.open("/model?run=demo&view=Where%20they%20disagree")
     Chart(visitor.page, "What each branch ranks and predicts alone").wait()
     Chart(visitor.page, "Where the two branches agree").wait().zoom()
     visitor.wait_for(lambda: "box=" in visitor.page.url, "the address follows")

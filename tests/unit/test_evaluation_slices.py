@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
+from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import log_loss as sk_log_loss
 from sklearn.metrics import roc_auc_score
 
@@ -23,13 +24,14 @@ from deepfm.evaluation import (
     JudgedRows,
     Selection,
     compare_aucs,
+    decomposition,
     evaluate,
     grouped_auc,
     judged_rows,
     worst_slices,
 )
 from deepfm.evaluation.comparing import benjamini_hochberg, holm, midranks
-from deepfm.evaluation.decomposition import log_loss_parts
+from deepfm.evaluation.decomposition import level_blocks, log_loss_parts
 from deepfm.evaluation.grouping import rank_within_groups
 from deepfm.terms import sigmoid
 from deepfm.trained import open_run
@@ -130,6 +132,28 @@ def pool_adjacent_violators(labels: NDArray[Any], scores: NDArray[Any]) -> NDArr
     calibrated = np.empty(len(labels))
     calibrated[np.argsort(scores, kind="stable")] = rates
     return calibrated
+
+
+@pytest.mark.parametrize("rounds", [1, 40])
+@pytest.mark.parametrize("shape", ["noise", "rising", "falling", "one long fall at the end"])
+def test_the_rising_curve_is_scikit_learns(
+    shape: str, rounds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decomposition, "ROUNDS", rounds)
+    rng = np.random.default_rng(5)
+    scores = np.repeat(np.arange(600.0), 3)
+    chance = {
+        "noise": np.full(len(scores), 0.3),
+        "rising": scores / 600,
+        "falling": 1 - scores / 600,
+        "one long fall at the end": (scores / 600) * (scores < 595),
+    }[shape]
+    labels = (rng.random(len(scores)) < chance).astype(np.float32)
+    counts = evaluation.count(labels, scores)
+    clicks, rows = level_blocks(counts)
+    fitted = IsotonicRegression().fit_transform(scores, labels)
+    assert np.repeat(clicks / rows, rows.astype(int)) == pytest.approx(fitted)
+    assert (np.diff(clicks / rows) > 0).all()
 
 
 @each_case

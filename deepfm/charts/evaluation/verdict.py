@@ -76,20 +76,19 @@ def use_sentence(found: UseVerdict) -> str:
     less, low, high = (value / found.base for value in (found.gained, found.low, found.high))
     figures = (
         f"log loss {format_loss(found.log_loss)} against {format_loss(found.base)}, "
-        f"{format_probability(abs(less))} {'less' if less >= 0 else 'more'} (95 %: "
-        f"{_signed(low)} to {_signed(high)} less)"
+        f"{_less(less)} (95 %: {_less(low)} to {_less(high)})"
     )
     answer = {
         "better": "They beat always giving the base rate",
         "worse": "Always giving the base rate would be better",
-        "unclear": "Not surely better than always giving the base rate",
+        "unclear": "They may be no better than always giving the base rate",
     }[found.against_base]
     return f"**{answer}**: {figures}."
 
 
-def _signed(share: float) -> str:
-    """ "2.1 %", "−0.4 %"."""
-    return ("−" if share < 0 else "") + format_probability(abs(share))
+def _less(share: float) -> str:
+    """ "2.1 % less", "0.4 % more"."""
+    return f"{format_probability(abs(share))} {'less' if share >= 0 else 'more'}"
 
 
 def _rows(verdict: Verdict) -> str:
