@@ -12,6 +12,10 @@ ALL_GPUS: Final = "cuda:all"
 """The device of a training that has every GPU of the machine to itself."""
 
 
+MOST_HELD_OUT: Final = 0.8
+"""Of the rows, in validation and test together."""
+
+
 @dataclass(frozen=True)
 class PrepareConfig(Config):
     """Raw file to dataset."""
@@ -30,9 +34,16 @@ class PrepareConfig(Config):
         low=0.0,
         high=0.5,
     )
+    test_share: float = declare(
+        0.0,
+        "Fraction of the rows held out as test rows, which choose nothing, so that figures are "
+        "honest; where a test file is given there is no need.",
+        low=0.0,
+        high=0.5,
+    )
     split: str = declare(
         "random",
-        "How validation rows are chosen: random (stratified by label), time:COLUMN "
+        "How validation and test rows are chosen: random (stratified by label), time:COLUMN "
         "(the latest rows) or group:COLUMN (whole groups).",
     )
     numeric_buckets: int = declare(
@@ -42,6 +53,11 @@ class PrepareConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.validation + self.test_share > MOST_HELD_OUT:
+            raise ConfigError(
+                f"Validation {self.validation:g} and test share {self.test_share:g} leave too few "
+                f"rows to learn from; hold out at most {MOST_HELD_OUT:g} together."
+            )
         kind, _, column = self.split.partition(":")
         if not (self.split == "random" or (kind in ("time", "group") and column)):
             raise ConfigError(

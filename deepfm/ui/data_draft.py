@@ -18,6 +18,10 @@ DRAFT: Final = "draft"
 """The key of the payload of a job "inspect"."""
 
 
+TEST_SHARE: Final = 0.1
+"""Of the rows of a file that comes alone, unless another share is chosen."""
+
+
 @dataclass(frozen=True)
 class Draft:
     """What Prepare will be given beside the files."""
@@ -42,7 +46,7 @@ def kept_draft(job: JobRow, found: Inspection) -> Draft:
         name=kept.get("name", found.file),
         config=PrepareConfig.from_dict(kept["config"])
         if "config" in kept
-        else PrepareConfig(split=found.proposed_split),
+        else PrepareConfig(split=found.proposed_split, test_share=TEST_SHARE),
         schema=Schema.from_dict(kept["schema"]) if "schema" in kept else found.schema,
     )
 

@@ -28,26 +28,23 @@ def prepare_words(found: Inspection, has_test: bool) -> str:
 
 
 def choose_settings(
-    job_id: str, found: Inspection, schema: Schema, start: PrepareConfig
+    job_id: str, found: Inspection, schema: Schema, start: PrepareConfig, tested: bool
 ) -> PrepareConfig:
-    """Validation rows, how they are held out, and what gets a feature of its own.
+    """Validation and test rows, how they are held out, and what gets a feature of its own.
 
-    start   what the fields start with
+    start    what the fields start with
+    tested   whether there is a test file, so that no rows need be held out for testing
     """
-    first, second, third, fourth = st.columns(4, gap="medium")
+    first, second, third, fourth, fifth = st.columns([4, 4, 5, 4, 4], gap="medium")
     with first:
-        setting = PrepareConfig.setting("validation")
-        validation = st.slider(
-            setting.label,
-            0,
-            50,
-            round(100 * start.validation),
-            5,
-            format="%d %%",
-            key=f"validation_{job_id}",
-            help=setting.help,
-        )
+        validation = _share("validation", start.validation, 50, job_id)
     with second:
+        if tested:
+            test = 0.0
+            st.caption("The test rows are those of the test file.")
+        else:
+            test = _share("test_share", start.test_share, 30, job_id)
+    with third:
         setting, options = PrepareConfig.setting("split"), _splits(found, schema)
         split = st.selectbox(
             setting.label,
@@ -55,26 +52,43 @@ def choose_settings(
             options.index(start.split) if start.split in options else 0,
             format_func=_split_words,
             key=f"split_{job_id}",
-            disabled=validation == 0,
+            disabled=not (validation or test),
             help=setting.help,
         )
-    with third:
-        min_count = _number("min_count", start.min_count, f"min_count_{job_id}")
     with fourth:
+        min_count = _number("min_count", start.min_count, f"min_count_{job_id}")
+    with fifth:
         buckets = start.numeric_buckets
         if schema.with_roles("numeric"):
             buckets = _number("numeric_buckets", buckets, f"buckets_{job_id}")
         else:
             st.caption("No numeric columns, so no buckets.")
-    if validation:
+    if validation or test:
         st.caption(plain(f"Proposed: {_split_words(found.proposed_split)} ({found.split_reason})."))
     return dataclasses.replace(
         start,
         min_count=min_count,
-        validation=validation / 100,
-        split=split if validation else PrepareConfig().split,
+        validation=validation,
+        test_share=test,
+        split=split if validation or test else PrepareConfig().split,
         numeric_buckets=buckets,
     )
+
+
+def _share(name: str, start: float, most: int, job_id: str) -> float:
+    """A slider of per cent of the rows; the fraction it is set to."""
+    setting = PrepareConfig.setting(name)
+    percent = st.slider(
+        setting.label,
+        0,
+        most,
+        round(100 * start),
+        5,
+        format="%d %%",
+        key=f"{name}_{job_id}",
+        help=setting.help,
+    )
+    return float(percent) / 100
 
 
 def _number(name: str, value: int, key: str) -> int:

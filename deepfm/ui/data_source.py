@@ -113,8 +113,7 @@ def _test_zone(settings: Settings, height: int) -> None:
     try:
         arrived = dropzone(
             "Test file (optional)",
-            "Same columns. Without it, the rows that choose the epoch also judge: a little "
-            "optimistic.",
+            "Same columns. Without it, some rows of the first file are held out for testing.",
             key="test_file",
             settings=settings,
             current=chosen_test(settings),

@@ -114,7 +114,8 @@ def _show_inspection(job: JobRow, found: Inspection, settings: Settings) -> None
     with right:
         meanings = choose_meanings(job.id, found, start.schema)
     schema = _with_roles(start.schema, _show_columns(job.id, found, start.schema))
-    config = choose_settings(job.id, found, schema, start.config)
+    tested = chosen_test(settings) is not None
+    config = choose_settings(job.id, found, schema, start.config, tested)
     name = st.text_input("Name of the dataset", start.name, key=name_key(job.id), max_chars=120)
     draft = Draft(name, config, meanings.applied(schema))
     _read_anew(job, draft, chosen_format, label)

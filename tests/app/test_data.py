@@ -99,6 +99,7 @@ def test_prepare_queues_what_was_agreed(home, tmp_path, open_page):
     assert job.payload["config"]["min_count"] == 2
     assert job.payload["config"]["split"] == "random"
     assert job.payload["config"]["validation"] == 0.1
+    assert job.payload["config"]["test_share"] == 0.1
     assert page.query_params["prepare"] == job.id
 
 
@@ -188,6 +189,20 @@ def test_two_hundred_columns_with_long_names_break_nothing(home, tmp_path, open_
     file.write_text("\n".join(["\t".join(["click", *names]), *rows]) + "\n")
     page = open_page("data", inspect=inspected(home, file))
     assert "Columns (201)" in [tab.label for tab in page.tabs]
+
+
+def test_beside_a_test_file_no_rows_are_held_out_for_testing(
+    home, tmp_path, open_page, monkeypatch
+):
+    monkeypatch.setenv("DEEPFM_DATA_FOLDER", str(tmp_path))
+    (tmp_path / "train").mkdir()
+    job_id = inspected(home, click_log(tmp_path / "train"))
+    test = click_log(tmp_path).rename(tmp_path / "test.csv")
+    page = open_page("data", inspect=job_id, test=f"server/{test.name}")
+    assert "The test rows are those of the test file." in words(page)
+    button(page, "Prepare").click().run()
+    assert jobs(home)[0].payload["config"]["test_share"] == 0.0
+    assert jobs(home)[0].payload["test"] == str(test)
 
 
 def test_what_was_chosen_is_there_again_after_a_reload(home, tmp_path, open_page):

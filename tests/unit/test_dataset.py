@@ -17,6 +17,7 @@ import pytest
 from deepfm.config import PrepareConfig, Settings
 from deepfm.data.catalog import open_demo
 from deepfm.data.dataset import Dataset, open_dataset, prepare
+from deepfm.data.dataset.making import fingerprint_of
 from deepfm.data.schema import Schema, inspect
 from deepfm.data.synthetic import write_demo
 from deepfm.data.vocabulary import RARE
@@ -591,6 +592,57 @@ def test_summary_counts_rows_and_clicks(tmp_path: Path, settings: Settings) -> N
         assert figures["base_rate"] == pytest.approx(part.labels.mean())
     json.dumps(summary)
     assert "4 fields" in repr(dataset)
+
+
+@pytest.mark.parametrize("split", ["random", "time:when", "group:user"])
+def test_one_file_gives_three_parts_that_share_no_row_time_or_group(
+    tmp_path: Path, settings: Settings, split: str
+) -> None:
+    path = write_log(tmp_path / "log.tsv", 2_000)
+    dataset = make(path, settings, split=split, validation=0.1, test_share=0.2)
+    sizes = {name: len(part) for name, part in dataset.parts.items()}
+    assert list(sizes) == ["train", "validation", "test"] and sum(sizes.values()) == 2_000
+    assert sizes["test"] == pytest.approx(400, abs=75)
+    assert sizes["validation"] == pytest.approx(200, abs=75)
+    validation, test = (dataset.parts[name].rows().to_pydict() for name in ("validation", "test"))
+    assert set(validation["__row__"]).isdisjoint(test["__row__"])
+    if split == "group:user":
+        assert set(validation["user"]).isdisjoint(test["user"])
+    if split == "time:when":
+        assert max(validation["when"]) < min(test["when"])
+        assert "latest rows by 'when' are the test part, the" in dataset.notices[0]
+
+
+def test_test_rows_are_held_out_beside_a_validation_file_and_without_validation(
+    tmp_path: Path, settings: Settings
+) -> None:
+    path, other = write_log(tmp_path / "log.tsv", 500), write_log(tmp_path / "other.tsv", 200, 1)
+    both = make(path, settings, validation_file=other, test_share=0.1)
+    assert {name: len(part) for name, part in both.parts.items()} == {
+        "train": 450,
+        "validation": 200,
+        "test": 50,
+    }
+    assert list(make(path, settings, validation=0.0, test_share=0.1).parts) == ["train", "test"]
+
+
+def test_a_test_share_beside_a_test_file_is_refused_and_so_is_holding_out_nearly_all(
+    tmp_path: Path, settings: Settings
+) -> None:
+    path = write_log(tmp_path / "log.tsv", 500)
+    with pytest.raises(ConfigError, match="There is a test file, so no rows"):
+        make(path, settings, test=path, test_share=0.1)
+    with pytest.raises(ConfigError, match=r"hold out at most 0\.8 together"):
+        make(path, settings, validation=0.5, test_share=0.5)
+
+
+def test_datasets_keep_the_fingerprint_they_had_before_there_was_a_test_share(
+    tmp_path: Path,
+) -> None:
+    schema = agreed_schema(write_log(tmp_path / "log.tsv", 500))
+    before = "bf127e209b953340bdf7"
+    assert fingerprint_of({"train": "x"}, PrepareConfig(), schema) == before
+    assert fingerprint_of({"train": "x"}, PrepareConfig(test_share=0.1), schema) != before
 
 
 def test_notices_reach_the_listener(tmp_path: Path, settings: Settings) -> None:

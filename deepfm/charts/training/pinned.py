@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import plotly.graph_objects as go
@@ -129,7 +129,7 @@ def bar_text(bars: PinnedBars, value: float) -> str:
     return f"{signed_arrow(value)} {format_logit(value)}".strip()
 
 
-def pinned_layout(bars: PinnedBars, truth: float | None) -> dict[str, object]:
+def pinned_layout(bars: PinnedBars, truth: float | None) -> dict[str, Any]:
     """The words above the bars: what the model says, and the truth where it is known."""
     known = "" if truth is None else f" · truth {format_probability(truth, 0)}"
     return {

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +22,7 @@ from deepfm.data.reporting import OnEvent, Reporter, ShouldStop
 from deepfm.data.schema import Inspection, Schema, inspect
 from deepfm.data.schema.labels import doubt_of
 from deepfm.data.side_by_side import in_order
-from deepfm.errors import DataError, SchemaError
+from deepfm.errors import ConfigError, DataError, SchemaError
 from deepfm.locks import FileLock, is_held
 
 _ASIDE: Final = ".making-"
@@ -50,7 +50,7 @@ def prepare(
     """Raw click files to an encoded dataset.
 
     train, test        files in any format that `inspect` knows; without a test file the part
-                       "test" is absent
+                       "test" is config.test_share of the train file's rows, absent where that is 0
     validation_file    rows for the part "validation"; without it config.validation of the train
                        file's rows are held out, chosen as config.split says
     config             settings of prepare; single ones may be given by keyword: min_count=1
@@ -78,7 +78,7 @@ def prepare(
     doubt = "" if said.label else doubt_of(schema.label)
     if doubt:
         reporter.notice("data", doubt)
-    _check_split(schema, config)
+    _check_split(schema, config, paths)
     fingerprint = _fingerprint(paths, config, schema, reporter)
     recipe = Recipe(name or paths["train"].name, fingerprint, schema, config, settings)
     folder = Path(out) if out else dataset_folder(settings.home_folder, fingerprint)
@@ -167,7 +167,8 @@ def _record(
 
 @contextmanager
 def _file_sources(paths: dict[str, Path], recipe: Recipe) -> Iterator[list[Source]]:
-    split = "validation" not in paths and recipe.config.validation > 0
+    config = recipe.config
+    split = ("validation" not in paths and config.validation > 0) or config.test_share > 0
     with ExitStack() as opened:
         readers = {
             part: opened.enter_context(
@@ -262,8 +263,13 @@ def _with_label(inspection: Inspection, said: Said, train: Path, settings: Setti
     )
 
 
-def _check_split(schema: Schema, config: PrepareConfig) -> None:
-    """SchemaError where the column that should split the rows cannot."""
+def _check_split(schema: Schema, config: PrepareConfig, parts: Collection[str]) -> None:
+    """SchemaError where the column that should split the rows cannot; ConfigError for two tests."""
+    if config.test_share and "test" in parts:
+        raise ConfigError(
+            "There is a test file, so no rows of the train file are held out for the test part. "
+            "Leave out the test file, or set test share to 0."
+        )
     _, _, column = config.split.partition(":")
     if column and schema.column(column).role == "label":
         raise SchemaError(f"The label {column!r} cannot split the rows. Choose another column.")
@@ -279,7 +285,10 @@ def _fingerprint(
 def fingerprint_of(content: dict[str, str], config: PrepareConfig, schema: Schema) -> str:
     """20 hex digits that name files by their content, settings and schema (not its reasons)."""
     columns = [[column.name, column.role] for column in schema.columns]
-    meaning = [VERSION, content, config.to_dict(), {**schema.to_dict(), "columns": columns}]
+    chosen = config.to_dict()
+    if not config.test_share:  # what was prepared before there was this setting keeps its name
+        del chosen["test_share"]
+    meaning = [VERSION, content, chosen, {**schema.to_dict(), "columns": columns}]
     text = json.dumps(meaning, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
 

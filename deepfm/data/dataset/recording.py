@@ -42,7 +42,7 @@ FindLine = Callable[[int], int]
 class Source:
     """One file's rows on their way into parts.
 
-    part      the part they all belong to; None: they are split into train and validation
+    part      the part they all belong to; None: they are split as the settings say
     batches   columns pa.string() (null = empty cell) and ROW, as RowReader yields them
     lines     finds lines of the batch last yielded, also when further ones were
     row_word  "line" or "row": what is found
