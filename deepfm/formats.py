@@ -36,6 +36,16 @@ def format_logit(logit: float | None, digits: int = 2) -> str:
     return (_MINUS if logit < 0 else "+") + text
 
 
+def decimals_of(largest: float, significant: int = 3) -> int:
+    """So many digits after the point that the largest of some numbers shows three that count.
+
+    2 at 1.27, 4 at 0.0823; at most 9.
+    """
+    if not 0 < largest < math.inf:
+        return significant - 1
+    return min(9, max(0, significant - 1 - math.floor(math.log10(largest))))
+
+
 def format_auc(auc: float | None) -> str:
     """0.9842 with four digits; "–" where rows of one class have none."""
     return NO_VALUE if auc is None or math.isnan(auc) else f"{auc:.4f}"

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from deepfm.charts.palette import (
     colour,
+    decimals_of,
     format_logit,
     format_probability,
     label,
@@ -25,8 +26,15 @@ KINDS: Final[Mapping[str, str]] = {
     "pairs": "pairs",
     "beyond": "three or more",
 }
-_MARKERS: Final[Mapping[str, str]] = {"singles": "linear", "pairs": "pairwise", "beyond": "deep"}
-"""Single fields are what a linear term can say, pairs what a pairwise term can: so its colours."""
+_SHADES: Final[Mapping[str, tuple[str, float]]] = {
+    "singles": ("linear", 0.3),
+    "pairs": ("pairwise", 0.62),
+    "beyond": ("deep", 1.0),
+}
+"""The pattern of the term that could have said it, and a shade; the hue says whose variance it is:
+the colours of the terms mean the terms alone."""
+_LIGHT: Final = 0.5
+"""Fainter shades than this carry dark text."""
 MOST_PAIRS: Final = 12
 _SHORT: Final[Mapping[str, str]] = {**KINDS, "beyond": "3 or more"}
 _ROOM_FOR_LETTER: Final = 0.02
@@ -36,11 +44,15 @@ _ROOM_FOR_NUMBER: Final = 0.05
 
 @dataclass(frozen=True)
 class ShareRow:
-    """One bar: shares by term or by kind, and the standard error of "beyond"."""
+    """One bar: shares by term or by kind, and the standard error of "beyond".
+
+    hue  whose variance it is, where it is divided by kind: deep, or muted for the whole score
+    """
 
     name: str
     shares: Mapping[str, float]
     error: float = 0.0
+    hue: str = "muted"
 
 
 def share_rows(found: Beyond, planted: Mapping[str, PlantedShares] | None = None) -> list[ShareRow]:
@@ -48,21 +60,22 @@ def share_rows(found: Beyond, planted: Mapping[str, PlantedShares] | None = None
     rows = []
     if len(found.terms) > 1:
         rows.append(ShareRow("Score, by term", found.terms))
-    rows.append(_row("Network, by what it takes", found.deep))
+    rows.append(_row("Network, by what it takes", found.deep, "deep"))
     if len(found.terms) > 1:
-        rows.append(_row("Score, by what it takes", found.score))
+        rows.append(_row("Score, by what it takes", found.score, "muted"))
     for name, shares in (planted or {}).items():
         parts = {"singles": shares.singles, "pairs": shares.pairs, "beyond": shares.beyond}
         rows.append(ShareRow(name, parts))
     return rows
 
 
-def _row(name: str, division: Division) -> ShareRow:
+def _row(name: str, division: Division, hue: str) -> ShareRow:
     parts: dict[str, Share] = {kind: getattr(division, kind) for kind in KINDS}
     return ShareRow(
         name,
         {kind: share.value for kind, share in parts.items()},
         division.beyond.standard_error,
+        hue,
     )
 
 
@@ -83,17 +96,19 @@ def beyond_figure(found: Beyond, planted: Mapping[str, PlantedShares] | None = N
         by_term = set(row.shares) <= set(TERM_NAMES)
         for part, share in row.shares.items():
             words = part if by_term else KINDS[part]
+            marker = term_marker(part) if by_term else kind_marker(part, row.hue)
+            light = not by_term and _SHADES[part][1] < _LIGHT
             figure.add_bar(
                 x=[100 * share],
                 y=[row.name],
                 orientation="h",
                 name=words,
-                marker=_under_text(term_marker(part if by_term else _MARKERS[part])),
+                marker=_under_text(marker),
                 text=[_inside(_SHORT.get(part, part), share)],
                 textposition="inside",
                 insidetextanchor="middle",
                 textangle=0,
-                textfont={"size": 12, "color": colour("ground")},
+                textfont={"size": 12, "color": colour("text" if light else "ground")},
                 constraintext="none",
                 hovertemplate=f"{row.name}<br>{words} %{{x:.1f}} %<extra></extra>",
             )
@@ -104,6 +119,12 @@ def beyond_figure(found: Beyond, planted: Mapping[str, PlantedShares] | None = N
     )
     figure.update_xaxes(zeroline=True)
     return figure
+
+
+def kind_marker(kind: str, hue: str) -> dict[str, Any]:
+    """A bar of what single fields, pairs, or three and more say, in a shade of a hue."""
+    term, alpha = _SHADES[kind]
+    return {**term_marker(term), "color": colour(hue, alpha)}
 
 
 def _inside(words: str, share: float) -> str:
@@ -145,18 +166,20 @@ def network_pairs_figure(pairs: Sequence[PairStrength]) -> go.Figure:
         showlegend=False,
     )
     names = [_pair_name(pair.first, pair.second) for pair in shown]
+    longest = max((pair.spread for pair in shown), default=1.0)
+    digits = decimals_of(longest)
     figure.add_bar(
         x=[pair.spread for pair in shown],
         y=list(range(len(shown))),
         orientation="h",
-        marker=term_marker("pairwise"),
-        text=[format_logit(pair.spread).lstrip("+") for pair in shown],
+        marker=kind_marker("pairs", "deep"),
+        text=[f"{pair.spread:.{digits}f}" for pair in shown],
         textposition="outside",
         textfont={"size": 13, "color": colour("text")},
         cliponaxis=False,
         customdata=[[name, 100 * pair.share] for name, pair in zip(names, shown, strict=True)],
         hovertemplate=(
-            "%{customdata[0]}<br>spread %{x:.3f}, %{customdata[1]:.1f} % of the network's "
+            "%{customdata[0]}<br>spread %{x:.3g}, %{customdata[1]:.1f} % of the network's "
             "variance<extra></extra>"
         ),
     )
@@ -167,7 +190,6 @@ def network_pairs_figure(pairs: Sequence[PairStrength]) -> go.Figure:
         showgrid=False,
         tickfont={"size": 13, "color": colour("text")},
     )
-    longest = max((pair.spread for pair in shown), default=1.0)
     figure.update_xaxes(range=[0, 1.18 * (longest or 1.0)])
     return figure
 
@@ -186,7 +208,7 @@ def beyond_of_one_figure(one: BeyondOfOne) -> go.Figure:
         x="raises or lowers the score (logit)",
         showlegend=False,
     )
-    markers = [term_marker(_MARKERS[kind]) for kind in parts]
+    markers = [kind_marker(kind, "deep") for kind in parts]
     total = {"color": colour("deep", 0.25), "line": {"width": 1.5, "color": colour("deep")}}
     for name, value, marker in zip(names, values, [*markers, total], strict=True):
         figure.add_bar(

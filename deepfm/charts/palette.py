@@ -18,6 +18,7 @@ import plotly.io
 
 from deepfm.formats import (  # noqa: F401  charts and pages take their formats from here
     NO_VALUE,
+    decimals_of,
     format_auc,
     format_bytes,
     format_count,

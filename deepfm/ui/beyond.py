@@ -179,8 +179,9 @@ def words_of(found: Beyond) -> str:
         return _plain_but_bold(own)
     raw = format_probability(max(0.0, found.terms["deep"]), 0)
     return _plain_but_bold(
-        f"By term, {raw} of the score's variance is the network's. That alone misleads: a network "
-        f"also learns what linear and pairwise could have said. {own} That is "
+        f"By term, {raw} of the score's variance is the network's (over values drawn field by "
+        "field, so that it divides; the share above is over the rows). That alone misleads: a "
+        f"network also learns what linear and pairwise could have said. {own} That is "
         f"{_percent(found.score.beyond)} of the score's variance."
     )
 
@@ -203,9 +204,10 @@ def _caption(planted: Mapping[str, PlantedShares] | None) -> str:
         else ""
     )
     return (
-        "each bar is one variance, divided. Orange could have been said by single fields, blue by "
-        "pairs; violet needs three fields or more, and is an upper bound (whisker: two standard "
-        f"errors).{truth}"
+        "each bar is one variance, divided. Plain could have been said by single fields, hatched "
+        "by pairs; dotted needs three fields or more, and is an upper bound (whisker: two standard "
+        "errors). Violet is the network's, grey the whole score's; the terms have their own "
+        f"colours.{truth}"
     )
 
 

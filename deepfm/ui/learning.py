@@ -16,18 +16,18 @@ from deepfm.charts.training.curves import (
 )
 from deepfm.charts.training.curves_table import curves_table
 from deepfm.charts.training.ranking import (
-    RANKING_CAPTION,
     has_two_branches,
     rank_labels,
+    ranking_caption,
     ranking_figure,
     ranking_finding,
     ranking_table,
 )
 from deepfm.charts.training.replay import Labels, Replay, replay_of, with_curtain
 from deepfm.charts.training.shares import (
-    SHARES_CAPTION,
     share_labels,
     shares_at,
+    shares_caption,
     shares_figure,
     shares_finding,
     shares_table,
@@ -207,7 +207,7 @@ def _show_shares(watched: Watched) -> None:
         once(("shares", watched.key), lambda: _shares_figure(watched)),
         key="train_shares",
         height=240,
-        caption=SHARES_CAPTION,
+        caption=shares_caption(history),
         alt=shares_finding(history, terms),
         table=lambda: shares_table(history),
         slider=_slider(watched, leads=False),
@@ -231,7 +231,7 @@ def _show_ranking(watched: Watched) -> None:
         once(("ranking", watched.key), lambda: _ranking_figure(watched)),
         key="train_ranking",
         height=240,
-        caption=RANKING_CAPTION,
+        caption=ranking_caption(history),
         alt=ranking_finding(history),
         table=lambda: ranking_table(history),
         slider=_slider(watched, leads=False),

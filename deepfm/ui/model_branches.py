@@ -256,8 +256,8 @@ def headline(model: TrainedModel, scores: Scores) -> str:
     )
     network = "the network" if most == "deep" else f"the {most} term"
     return (
-        f"{together}; {alone}. {100 * shares[most]:.0f} % of the score's ups and downs go with "
-        f"{network}. {lacking(model)}"
+        f"{together}; {alone}. {100 * shares[most]:.0f} % of the score's ups and downs over "
+        f"these rows go with {network}. {lacking(model)}"
     ).strip()
 
 
@@ -280,7 +280,9 @@ def lacking(model: TrainedModel) -> str:
 
 
 def rows_in_words(model: TrainedModel, scores: Scores) -> str:
-    """ "DeepFM · 500 of 6,000 test rows", and whether the model was trained on them."""
+    """ "DeepFM · 500 of 6,000 test rows · weights of epoch 10, the kept one"."""
     seen = ", which the model was trained on" if scores.part == "train" else ""
     rows = state.rows_of_all(model, scores.part, len(scores))
-    return f"{model.model.name} · {rows} {scores.part} rows{seen}"
+    epoch = model.result.best_epoch
+    what = f"{model.model.name} · {rows} {scores.part} rows{seen}"
+    return f"{what} · weights of epoch {epoch}, the kept one"

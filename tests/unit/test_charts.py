@@ -142,6 +142,14 @@ def test_rates_have_a_unit(rate, text):
     assert palette.format_rate(rate).replace("\u00a0", " ") == text
 
 
+@pytest.mark.parametrize(
+    ("largest", "written"),
+    [(12.345, "12.3"), (1.2345, "1.23"), (0.0823, "0.0823"), (0.00051, "0.000510"), (0.0, "0.00")],
+)
+def test_the_largest_of_some_numbers_shows_three_digits_that_count(largest, written):
+    assert f"{largest:.{palette.decimals_of(largest)}f}" == written
+
+
 @pytest.mark.parametrize("mode", ["light", "dark"])
 def test_a_figure_has_plain_colours_once_resolved(mode, tmp_path):
     figure = contributions.waterfall_figure(explained(tmp_path))

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 
 from deepfm.charts.palette import (
     colour,
+    decimals_of,
     format_count,
     format_logit,
     label,
@@ -49,7 +50,7 @@ def pair_strengths_figure(found: "PairStrengths") -> go.Figure:
         ygap=2,
         hoverongaps=False,
         text=[
-            ["" if np.isnan(x) or x < top / 5 else f"{x:.{_digits(top)}f}" for x in row]
+            ["" if np.isnan(x) or x < top / 5 else f"{x:.{decimals_of(top)}f}" for x in row]
             for row in matrix
         ]
         if few
@@ -60,7 +61,7 @@ def pair_strengths_figure(found: "PairStrengths") -> go.Figure:
             [f"{names[row + 1]} × {names[column]}" for column in range(len(order) - 1)]
             for row in range(len(order) - 1)
         ],
-        hovertemplate="%{customdata}<br>spread %{z:.3f} logit<extra></extra>",
+        hovertemplate="%{customdata}<br>spread %{z:.3g} logit<extra></extra>",
         colorbar={
             "title": {"text": "logit", "font": {"size": 12, "color": colour("muted")}},
             "thickness": 8,
@@ -90,11 +91,6 @@ def pair_strengths_figure(found: "PairStrengths") -> go.Figure:
     return figure
 
 
-def _digits(top: float) -> int:
-    """Decimals that tell values up to `top` apart."""
-    return 2 if top >= 0.2 else 3
-
-
 def strongest_pairs_figure(found: "PairStrengths") -> go.Figure:
     """The strongest pairs as bars; the click reports the place in `found.ranked`."""
     ranked = found.ranked[:MOST_PAIRS]
@@ -110,12 +106,12 @@ def strongest_pairs_figure(found: "PairStrengths") -> go.Figure:
         y=list(range(len(ranked))),
         orientation="h",
         marker=term_marker("pairwise"),
-        text=[f"{strength:.{_digits(ranked[0][2])}f}" for _, _, strength in ranked],
+        text=[f"{strength:.{decimals_of(ranked[0][2])}f}" for _, _, strength in ranked],
         textposition="outside",
         textfont={"color": colour("text")},
         cliponaxis=False,
         customdata=names,
-        hovertemplate="%{customdata}<br>spread %{x:.3f} logit<extra></extra>",
+        hovertemplate="%{customdata}<br>spread %{x:.3g} logit<extra></extra>",
     )
     figure.update_yaxes(
         tickvals=list(range(len(ranked))),
@@ -149,7 +145,7 @@ def pair_values_figure(found: "PairValues") -> go.Figure:
         xgap=2,
         ygap=2,
         text=[
-            ["" if abs(x) < reach / 10 else format_logit(x, _digits(reach) - 1) for x in row]
+            ["" if abs(x) < reach / 10 else format_logit(x, decimals_of(reach, 2)) for x in row]
             for row in shown
         ]
         if few

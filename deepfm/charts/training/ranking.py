@@ -21,6 +21,10 @@ RANKING_CAPTION: Final = (
     "the dashed line stands above both, the branches know different things; neither was trained "
     "to stand alone. 0.5 is a coin. Thin lines within an epoch are a sample of the rows."
 )
+_KEPT: Final = (
+    " Numbers at the right: the latest epoch at which the branches were ranked, up to the replay's "
+    "place. Evaluate and Model rank by the kept weights, of epoch {}."
+)
 _NAMES: Final[Mapping[Branch, str]] = {"all": "together", "fm": "FM alone", "deep": "deep alone"}
 _COLOURS: Final[Mapping[Branch, str]] = {"all": "accent", "fm": "pairwise", "deep": "deep"}
 _LINES: Final[Mapping[Branch, dict[str, Any]]] = {
@@ -56,6 +60,12 @@ def auc_of(observation: Point | Epoch, branch: Branch, part: Part = "validation"
     if observation.branches is None:
         return None
     return observation.branches.fm if branch == "fm" else observation.branches.deep
+
+
+def ranking_caption(history: History) -> str:
+    """How to read it; once it has ended also why other pages show other numbers."""
+    ended = history.finished
+    return RANKING_CAPTION + (_KEPT.format(ended.best_epoch) if ended else "")
 
 
 def has_two_branches(terms: Sequence[str]) -> bool:

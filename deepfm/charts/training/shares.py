@@ -27,6 +27,7 @@ SHARES_CAPTION: Final = (
     "that mostly works against the others has a share below zero, and hangs under the line. Under "
     "the pointer LL is the variance of linear, LP its covariance with pairwise."
 )
+_KEPT: Final = " The Model page's shares are over the {} rows, by the kept weights, of epoch {}."
 
 Triple = tuple[float, float, float]
 
@@ -44,6 +45,12 @@ class TermShares:
     shares: Triple
     covariance: tuple[tuple[float, ...], ...]
     logit_variance: float
+
+
+def shares_caption(history: History) -> str:
+    """How to read it; once it has ended also why the Model page shows other shares."""
+    ended = history.finished
+    return SHARES_CAPTION + (_KEPT.format(ended.part, ended.best_epoch) if ended else "")
 
 
 def term_shares_of(moments: TermMoments) -> tuple[Triple, float] | None:
