@@ -28,7 +28,7 @@ KINDS: Final[Mapping[str, str]] = {
 }
 _SHADES: Final[Mapping[str, tuple[str, float]]] = {
     "singles": ("linear", 0.3),
-    "pairs": ("pairwise", 0.62),
+    "pairs": ("pairwise", 0.72),
     "beyond": ("deep", 1.0),
 }
 """The pattern of the term that could have said it, and a shade; the hue says whose variance it is:
@@ -36,7 +36,7 @@ the colours of the terms mean the terms alone."""
 _LIGHT: Final = 0.5
 """Fainter shades than this carry dark text."""
 MOST_PAIRS: Final = 12
-_SHORT: Final[Mapping[str, str]] = {**KINDS, "beyond": "3 or more"}
+_SHORT: Final[Mapping[str, str]] = {**KINDS, "beyond": "3+"}
 _ROOM_FOR_LETTER: Final = 0.02
 _ROOM_FOR_NUMBER: Final = 0.05
 """Shares of a bar that a word's letter and a number need, on a narrow screen too."""
@@ -46,13 +46,13 @@ _ROOM_FOR_NUMBER: Final = 0.05
 class ShareRow:
     """One bar: shares by term or by kind, and the standard error of "beyond".
 
-    hue  whose variance it is, where it is divided by kind: deep, or muted for the whole score
+    hue  whose variance it is, where it is divided by kind: deep, or text for the whole score
     """
 
     name: str
     shares: Mapping[str, float]
     error: float = 0.0
-    hue: str = "muted"
+    hue: str = "text"
 
 
 def share_rows(found: Beyond, planted: Mapping[str, PlantedShares] | None = None) -> list[ShareRow]:
@@ -62,7 +62,7 @@ def share_rows(found: Beyond, planted: Mapping[str, PlantedShares] | None = None
         rows.append(ShareRow("Score, by term", found.terms))
     rows.append(_row("Network, by what it takes", found.deep, "deep"))
     if len(found.terms) > 1:
-        rows.append(_row("Score, by what it takes", found.score, "muted"))
+        rows.append(_row("Score, by what it takes", found.score, "text"))
     for name, shares in (planted or {}).items():
         parts = {"singles": shares.singles, "pairs": shares.pairs, "beyond": shares.beyond}
         rows.append(ShareRow(name, parts))

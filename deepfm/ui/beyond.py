@@ -206,8 +206,8 @@ def _caption(planted: Mapping[str, PlantedShares] | None) -> str:
     return (
         "each bar is one variance, divided. Plain could have been said by single fields, hatched "
         "by pairs; dotted needs three fields or more, and is an upper bound (whisker: two standard "
-        "errors). Violet is the network's, grey the whole score's; the terms have their own "
-        f"colours.{truth}"
+        "errors). Violet is the network's, grey the whole score's; the terms have their "
+        f"own colours.{truth}"
     )
 
 

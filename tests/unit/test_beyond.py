@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from deepfm import cli
+from deepfm.charts.beyond import beyond_figure
 from deepfm.config import TERM_SETS, ModelConfig, PrepareConfig, Settings, TrainConfig
 from deepfm.data.dataset import prepare
 from deepfm.data.synthetic import planted_logit, planted_rule, true_probability
@@ -461,6 +462,16 @@ def test_the_bundled_run_has_found_what_was_planted() -> None:
         assert share == pytest.approx(getattr(planted, kind), abs=0.05)
     taking = sorted(found.taking_part, key=lambda name: -found.taking_part[name].value)
     assert set(taking[:3]) == {"weekday", "device", "format"}
+
+
+def test_what_the_network_says_has_no_colour_of_another_term() -> None:
+    model = open_run(Path(__file__).resolve().parents[2] / "assets" / "demo_run")
+    found = find_beyond(model)
+    assert found is not None
+    bars = [bar for bar in beyond_figure(found).data if bar.type == "bar"]
+    colours = {bar.marker.color.split(",")[0].strip(")") for bar in bars if "by what" in bar.y[0]}
+    assert colours == {"var(--dfm-deep", "var(--dfm-text"}
+    assert len({(bar.y[0], bar.marker.color) for bar in bars}) == len(bars), "a shade a part"
 
 
 def test_the_setting_is_a_limit_in_seconds() -> None:

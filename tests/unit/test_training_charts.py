@@ -51,6 +51,7 @@ from deepfm.charts.training.pinned import (
 from deepfm.charts.training.ranking import (
     has_two_branches,
     rank_labels,
+    ranking_caption,
     ranking_figure,
     ranking_finding,
     ranking_table,
@@ -60,6 +61,7 @@ from deepfm.charts.training.shares import (
     share_labels,
     share_text,
     shares_at,
+    shares_caption,
     shares_figure,
     shares_finding,
     shares_of,
@@ -477,6 +479,13 @@ def against(start: TermMoments = MOMENTS) -> History:
             dataclasses.replace(second, moments=AGAINST),
         ]
     )
+
+
+def test_once_it_has_ended_the_captions_name_the_epoch_that_other_pages_show() -> None:
+    ended = dataclasses.replace(against(), finished=finished())
+    for caption in (shares_caption, ranking_caption):
+        assert f"of epoch {finished().best_epoch}." in caption(ended)
+        assert "Model" not in caption(against())
 
 
 def test_a_share_below_zero_hangs_under_the_line_at_its_own_height() -> None:
