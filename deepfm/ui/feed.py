@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 PAGE: int = 2_000
 """Events read at once."""
-SHARED: float = 0.2
-"""Seconds that all who watch are shown the same state of a run: drawn once for all of them."""
+SHARED: float = 0.4
+"""Seconds that all who watch are shown the same state of a run: its figures, which take most of
+the time, are made once for all of them."""
 
 
 class Feed:

@@ -5,6 +5,7 @@ import time
 
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ClientState_pb2 import ClientState
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from deepfm.errors import StoreError
 from deepfm.ui.person import Message
@@ -27,7 +28,10 @@ def drawn(*, moved: bool = False, pace: float = 0.0, ago: float = 0.0) -> Drawn:
 
 
 def test_a_fragment_that_says_nothing_is_always_drawn():
-    assert not answers(Tab(), question())
+    tab = Tab()
+    for _ in range(2):
+        assert not answers(tab, question())
+        tab.arrived()
 
 
 def test_a_timer_is_answered_by_nothing_until_something_moves():
@@ -36,7 +40,11 @@ def test_a_timer_is_answered_by_nothing_until_something_moves():
     assert answers(tab, question()) and answers(tab, question())
     moves.append(1)
     assert not answers(tab, question())
-    assert answers(tab, question()), "it is being drawn"
+    tab.put(LIVE, drawn(moved=True))
+    assert answers(tab, question()), "the last drawing is still on its way to the browser"
+    tab.arrived()
+    assert not answers(tab, question())
+    tab.arrived()
     tab.put(LIVE, drawn())
     assert answers(tab, question())
 
@@ -53,7 +61,16 @@ def test_a_drawing_that_never_came_is_asked_for_again():
     tab.put(LIVE, drawn(moved=True))
     assert not answers(tab, question("", timer=False))
     assert answers(tab, question())
-    tab._drawn[LIVE].asked = time.monotonic() - PATIENCE
+    tab._drawing = time.monotonic() - PATIENCE
+    assert not answers(tab, question())
+
+
+def test_one_fragment_waits_for_the_drawing_of_another():
+    tab = Tab()
+    tab.put(LIVE, drawn(moved=True))
+    assert not answers(tab, question("chip"))
+    assert answers(tab, question())
+    tab.arrived()
     assert not answers(tab, question())
 
 
@@ -80,7 +97,33 @@ def test_drawings_keep_their_pace_on_the_average(monkeypatch):
         now[0] = 0.25 * place + 0.01 * (place * 7 % 5)  # a clock that is never quite right
         tab.put(LIVE, Drawn(lambda: True, 0.5, now[0]))
         count += not answers(tab, question())
+        tab.arrived()
     assert abs(count - 200) <= 2
+
+
+def test_the_end_of_a_drawing_is_heard_as_it_is_sent():
+    asked, end = BackMsg(), ForwardMsg()
+    asked.rerun_script.CopyFrom(question())
+    end.script_finished = ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY
+    question_again = {"type": "websocket.receive", "bytes": asked.SerializeToString()}
+    last = {"type": "websocket.disconnect"}
+    left, got, sent = [question_again, question_again, question_again, last], [], []
+
+    async def server(scope: Message, receive, send) -> None:
+        got.append(await receive())
+        await send({"type": "websocket.send", "bytes": ForwardMsg().SerializeToString()})
+        await send({"type": "websocket.send", "bytes": end.SerializeToString()})
+        got.extend([await receive(), await receive()])
+
+    async def receive() -> Message:
+        return left.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(AnswerUnchanged(server)({"type": "websocket", "headers": []}, receive, send))
+    assert got == [question_again, question_again, last], "the third came before the second's end"
+    assert len(sent) == 2
 
 
 def test_the_server_gets_each_message_but_those_and_a_word_for_its_tab():
