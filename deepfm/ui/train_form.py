@@ -38,7 +38,7 @@ FEW_STEPS: Final = 200
 """Below, weights that begin around zero have hardly moved yet."""
 MAIN: Final = ("num_factors", "mlp_dims", "learning_rate", "epochs")
 PRESET_TITLES: Final[Mapping[str, str]] = {
-    "d2l": "Book (d2l)",
+    "d2l": "Book",
     "real-data": "Real data",
     "your-data": "Your data",
     "quick": "Quick",
