@@ -74,7 +74,7 @@ def test_every_parameter_is_a_setting_with_the_same_default():
     assert {name: settings[name] for name in parameters if name not in own} == {
         name: value for name, value in parameters.items() if name not in own
     }
-    assert set(settings) - set(parameters) == {"split", "seed", "drop_last"}
+    assert set(settings) - set(parameters) == {"split", "test_share", "seed", "drop_last"}
 
 
 def test_three_classes_are_refused():
