@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 SOON: Final = 0.1
 """Seconds between looks from a run's turn until its first point is there."""
-LIVE: Final = 0.2
+LIVE: Final = 0.15
 """Seconds between looks at what is learning, or waits for others; most bring nothing new."""
-PACE: Final = 0.42
-"""Seconds between drawings of what learns, however fast it does: a little over two a second."""
+PACE: Final = 0.35
+"""Seconds between drawings of what learns, so that two a second are kept where many watch."""
 MOMENT: Final = 0.3
 """Seconds that a drawing waits for the first point, which then need not wait for the next look."""
 BEGINNING: Final = 3.0
