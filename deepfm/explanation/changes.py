@@ -12,6 +12,7 @@ from deepfm.data.vocabulary import FieldValues
 from deepfm.explanation.neighbours import Indices, Neighbours, checked, neighbours_of
 from deepfm.terms import Terms
 from deepfm.trained import TrainedModel, commonest, values_at
+from deepfm.trained.choices import common_from
 from deepfm.trained.weights import Float32s, Float64s, Ids
 
 AT_ONCE: Final = 2_000
@@ -82,6 +83,8 @@ class Change:
 
     count   training rows with the value after it, of which `clicks` were clicked
     flips   whether the probability crosses one half
+    rare    whether the value after it is seldom seen: no common value does what this one does,
+            which is to cross one half or, where nothing does, to move it that way at all
     """
 
     field: str
@@ -93,6 +96,7 @@ class Change:
     logit: float
     probability: float
     flips: bool
+    rare: bool = False
 
 
 def best_change(
@@ -102,17 +106,32 @@ def best_change(
 
     Tried are the 200 commonest values of each field, without “rare or unseen”, missing and empty
     ones, which nobody can choose, and without those seen in fewer than 20 training rows where
-    others were seen more often. None where no change moves it that way.
+    others were seen more often. Of them only common values are proposed, in at least 50 training
+    rows and 0.1 % of them; a rarer one, which is marked so, only where it crosses one half and no
+    common one does, or where no common one moves it. None where no change moves it that way.
     """
     ids = impression if isinstance(impression, np.ndarray) else model.encode(impression)
     changes = single_changes(model, ids)
-    direction = -1.0 if changes.own >= 0 else 1.0
-    gains = direction * (changes.logits - changes.own)
-    if not len(gains) or gains.max() <= 0:
+    best = _most_helpful(changes)
+    if best is None:
         return None
-    best, changed = int(np.argmax(gains)), ids.copy()
+    changed = ids.copy()
     changed[changes.positions[best]] = changes.values[best]
-    return _change(model, ids, changed, int(changes.positions[best]))
+    rare = not changes.common[best]
+    return _change(model, ids, changed, int(changes.positions[best]), rare=rare)
+
+
+def _most_helpful(changes: "SingleChanges") -> int | None:
+    """The change that moves the score most toward the other side; a rarer one only if it must."""
+    if not len(changes.logits):
+        return None
+    gains = (-1.0 if changes.own >= 0 else 1.0) * (changes.logits - changes.own)
+    any_value = int(np.argmax(gains))
+    common = int(np.argmax(np.where(changes.common, gains, -np.inf)))
+    crosses = (changes.logits >= 0) != (changes.own >= 0)
+    helps = changes.common[common] and gains[common] > 0
+    best = common if helps and (crosses[common] or not crosses[any_value]) else any_value
+    return best if gains[best] > 0 else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +140,7 @@ class SingleChanges:
 
     positions  int64[U]    which field
     values     int32[U]    its feature after the change
+    common     bool[U]     whether that value was seen often enough to be proposed first
     fm         float64[U]  the FM branch after it
     logits     float64[U]  the score after it
     own        the score before
@@ -129,6 +149,7 @@ class SingleChanges:
     neighbours: Neighbours
     positions: NDArray[np.intp]
     values: Indices
+    common: NDArray[np.bool_]
     fm: Float64s
     logits: Float64s
     own: float
@@ -139,6 +160,17 @@ class SingleChanges:
         factors, ids = self.neighbours.weights.factors, self.neighbours.ids
         moved: Float32s = factors[self.values] - factors[ids[self.positions]]
         return moved
+
+    def among(self, kept: NDArray[np.bool_]) -> "SingleChanges":
+        """Those of the changes for which bool[U] says so."""
+        return dataclasses.replace(
+            self,
+            positions=self.positions[kept],
+            values=self.values[kept],
+            common=self.common[kept],
+            fm=self.fm[kept],
+            logits=self.logits[kept],
+        )
 
     def logits_of_pairs(self, places: NDArray[np.intp]) -> Float64s:
         """The score after two changes at once, of two fields: float64[P] for places int64[P, 2]."""
@@ -159,10 +191,12 @@ def single_changes(model: TrainedModel, ids: Ids) -> SingleChanges:
     positions = np.repeat(np.arange(len(choices)), [len(each) for each in choices])
     values = np.concatenate(choices)
     logits = fm + neighbours.deep_of(positions, values)
-    return SingleChanges(neighbours, positions, values, fm, logits, float(neighbours.own.logit[0]))
+    common = model.vocabulary.counts[values] >= common_from(model.vocabulary)
+    own = float(neighbours.own.logit[0])
+    return SingleChanges(neighbours, positions, values, common, fm, logits, own)
 
 
-def _change(model: TrainedModel, ids: Ids, changed: Ids, position: int) -> Change:
+def _change(model: TrainedModel, ids: Ids, changed: Ids, position: int, *, rare: bool) -> Change:
     field, index = model.fields[position].name, int(changed[position])
     terms = model.score(np.stack([ids, changed]))
     return Change(
@@ -175,4 +209,5 @@ def _change(model: TrainedModel, ids: Ids, changed: Ids, position: int) -> Chang
         logit=float(terms.logit[1]),
         probability=float(terms.probability[1]),
         flips=bool((terms.logit[0] >= 0) != (terms.logit[1] >= 0)),
+        rare=rare,
     )

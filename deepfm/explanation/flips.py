@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -13,6 +13,7 @@ from deepfm.explanation.changes import SingleChanges, single_changes
 from deepfm.formats import format_count
 from deepfm.terms import sigmoid
 from deepfm.trained import TrainedModel
+from deepfm.trained.choices import common_from
 from deepfm.trained.weights import Float64s, Ids
 
 MOST_PAIRS: Final = 2_000
@@ -52,12 +53,15 @@ class Flip:
 class FlipSearch:
     """The smallest changes that turn a decision at a threshold.
 
-    Fewest fields first; among as many fields, the change whose values were seen most often.
+    Common values first, rarer ones only where no change of one or two common values turns it; then
+    fewest fields; among as many fields, the change whose values were seen most often.
 
     flips     the first few of them, all of one size; empty where none was found
     found     how many there are among those tried
+    common    training rows from which on a value is common: 50, or 0.1 % of all rows
+    rare      whether rarer values were tried, since no common ones turn it
     singles   changes of one field that were tried, every one exactly: the 200 commonest values
-              of each field, seen in at least 20 training rows
+              of each field, seen in at least `common` training rows, or 20 where `rare`
     pairs     pairs of these that the whole model scored; 0 where one field is enough
     of_pairs  pairs that there are
     complete  whether none of the pairs that flip can have been overlooked as a first one: all were
@@ -68,6 +72,8 @@ class FlipSearch:
     threshold: float
     flips: tuple[Flip, ...]
     found: int
+    common: int
+    rare: bool
     singles: int
     pairs: int
     of_pairs: int
@@ -80,7 +86,14 @@ class FlipSearch:
 
     def in_words(self) -> str:
         """What was searched, and how sure the answer is."""
-        singles = f"All {format_count(self.singles)} changes of one value were tried"
+        count = format_count(self.singles)
+        common = f"(in at least {format_count(self.common)} training rows)"
+        singles = f"All {count} changes of one value to a common one {common} were tried"
+        if self.rare:
+            singles = (
+                f"No common value {common} turns the decision, alone or with another. All {count} "
+                "changes of one value, to rarer ones too, were tried"
+            )
         if self.fields == 1:
             return f"{singles}; {format_count(self.found)} of them turn the decision."
         if self.pairs == self.of_pairs:
@@ -106,24 +119,34 @@ def smallest_flip(
     """
     if not 0 < threshold < 1:
         raise ConfigError(f"The threshold is {threshold}. It must be above 0 and below 1.")
-    goal = math.log(threshold / (1 - threshold))
     changes = single_changes(model, ids)
-    turned = (changes.logits >= goal) != (changes.own >= goal)
-    hits = np.flatnonzero(turned)
-    if len(hits):
-        flips = _flips(model, ids, changes, hits[:, None], changes.logits[hits], most)
-        return FlipSearch(threshold, flips, len(hits), len(turned), 0, 0, True)
-    search = _pairs(changes, goal)
-    hits = np.flatnonzero((search.logits >= goal) != (changes.own >= goal))
-    flips = _flips(model, ids, changes, search.places[hits], search.logits[hits], most)
+    found = _search(model, ids, changes.among(changes.common), threshold, most)
+    if found.flips or changes.common.all():
+        return found
+    return replace(_search(model, ids, changes, threshold, most), rare=True)
+
+
+def _search(
+    model: TrainedModel, ids: Ids, changes: SingleChanges, threshold: float, most: int
+) -> FlipSearch:
+    """The fewest of these changes that turn the decision."""
+    goal = math.log(threshold / (1 - threshold))
+    hits = np.flatnonzero((changes.logits >= goal) != (changes.own >= goal))
+    places, logits, search = hits[:, None], changes.logits[hits], None
+    if not len(hits):
+        search = _pairs(changes, goal)
+        hits = np.flatnonzero((search.logits >= goal) != (changes.own >= goal))
+        places, logits = search.places[hits], search.logits[hits]
     return FlipSearch(
         threshold,
-        flips,
+        _flips(model, ids, changes, places, logits, most),
         len(hits),
-        len(turned),
-        len(search.places),
-        search.of,
-        len(search.places) == search.of or not model.weights.layers,
+        common_from(model.vocabulary),
+        False,
+        len(changes.logits),
+        len(search.places) if search else 0,
+        search.of if search else 0,
+        search is None or len(search.places) == search.of or not model.weights.layers,
     )
 
 
@@ -140,6 +163,8 @@ def _pairs(changes: SingleChanges, goal: float) -> _PairSearch:
     """All pairs of changes of two fields, or the best candidates, scored by the whole model."""
     sizes = np.bincount(changes.positions)
     of = int((sizes.sum() ** 2 - (sizes**2).sum()) // 2)
+    if not of:
+        return _PairSearch(np.empty((0, 2), np.intp), np.empty(0), 0)
     direction = 1.0 if changes.own < goal else -1.0
     places = _candidates(changes, direction, of if of <= ALL_PAIRS else MOST_PAIRS)
     return _PairSearch(places, changes.logits_of_pairs(places), of)

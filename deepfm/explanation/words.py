@@ -151,14 +151,21 @@ def _amount(explanation: Explanation, term: Term) -> list[Span]:
 
 
 def describe_change(explanation: Explanation, change: Change) -> list[Span]:
-    """ "With phone instead of laptop (seen 9,120 times, 24.1 % clicked): 96.0 %."."""
+    """ "With phone instead of laptop (seen 9,120 times, 24.1 % clicked): 96.0 %.".
+
+    A rare value is said to be one, and why it is named nonetheless.
+    """
     rate = format_probability(change.clicks / change.count if change.count else None)
+    seen = f"seen {_times(change.count)}, {rate} clicked"
+    if change.rare:
+        does = "turns the decision" if change.flips else "moves it that way"
+        seen = f"a rare value, {seen}; no common one {does}"
     return [
         Span("With "),
         Span(_in_words(change.field, change.after), "value"),
         Span(" instead of "),
         Span(_short(change.before), "value"),
-        Span(f" (seen {_times(change.count)}, {rate} clicked): "),
+        Span(f" ({seen}): "),
         Span(format_probability(change.probability), "strong"),
         Span("."),
     ]

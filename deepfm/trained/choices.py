@@ -1,5 +1,6 @@
 """A field's vocabulary to the values that a person would choose: the commonest, or by search."""
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -14,6 +15,19 @@ COMMONEST: Final = 200
 """How many values of each field are tried for a change."""
 SEEN_OFTEN: Final = 20
 """Training rows from which on a value's own effect is more than chance."""
+FEWEST_COMMON: Final = 50
+COMMON_SHARE: Final = 0.001
+"""A value in at least so many training rows, and in such a share of them all, is a common one."""
+
+
+def common_from(vocabulary: Vocabulary) -> int:
+    """Training rows from which on a value is common: 50, or 0.1 % of all where that is more.
+
+    A person meets such values and can act on them, and the model has seen them often enough.
+    """
+    first = vocabulary.fields[0]
+    rows = int(vocabulary.counts[first.offset : first.default + 1].sum())
+    return max(FEWEST_COMMON, math.ceil(COMMON_SHARE * rows))
 
 
 def values_at(vocabulary: Vocabulary, name: str, index: NDArray[np.int32]) -> FieldValues:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from deepfm.charts.palette import format_count, format_probability, shortened
-from deepfm.explanation import Flip, smallest_flip
+from deepfm.explanation import Flip, FlipSearch, smallest_flip
 from deepfm.ui import choosing
 from deepfm.ui.impression_shown import Shown
 from deepfm.ui.text import plain
@@ -35,7 +35,7 @@ def flip_view(shown: Shown) -> None:
         f"At {percent:g} % the decision for this impression "
         f"({plain(format_probability(shown.explanation.probability))}) is **{now}**. "
         + (
-            f"Changing {'one value' if found.fields == 1 else 'two values'} makes it **{other}**:"
+            f"{_what_turns_it(found)} makes it **{other}**:"
             if found.flips
             else f"No change of one value or two that was tried makes it {other}."
         )
@@ -43,6 +43,12 @@ def flip_view(shown: Shown) -> None:
     for number, flip in enumerate(found.flips):
         _offer(shown, flip, number)
     st.caption(plain(found.in_words()) + " The commonest values stand first.")
+
+
+def _what_turns_it(found: FlipSearch) -> str:
+    """ "Changing one value", and whether only to one that is seldom seen."""
+    what = f"Changing {'one value' if found.fields == 1 else 'two values'}"
+    return f"No common value turns it. {what}, rare ones too," if found.rare else what
 
 
 def first_threshold(shown: Shown) -> float:

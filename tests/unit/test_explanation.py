@@ -1,5 +1,6 @@
 """Contributions against brute-force enumeration, and the laws that every explanation keeps."""
 
+import dataclasses
 import itertools
 import json
 import math
@@ -21,11 +22,13 @@ from deepfm.explanation import (
     branches_disagree,
     describe,
     explain,
+    smallest_flip,
     strongest,
     what_if,
 )
 from deepfm.explanation.shapley import deep_by_field, random_draws
 from deepfm.trained import TrainedModel, Weights, open_run, reference_from_ids
+from deepfm.trained.choices import common_from
 from tests.unit.run_folders import ALL_MODELS, RunSpec, write_run
 from tests.unit.small_models import Values, brute_force, by_field, one_impression, open_small
 
@@ -284,8 +287,10 @@ def test_what_if_is_the_score_of_each_changed_impression(
         assert answer.values.value[-1] == RARE
 
 
-def slow_best_change(model: TrainedModel, ids: NDArray[np.int32]) -> tuple[float, Values]:
-    """Every choosable value of every field, one score at a time."""
+def slow_best_change(
+    model: TrainedModel, ids: NDArray[np.int32], least: int = 20
+) -> tuple[float, Values]:
+    """Every choosable value of every field that is seen so often, one score at a time."""
     own = model.score(ids[None]).logit[0]
     best, best_ids = own, ids
     for position, field in enumerate(model.fields):
@@ -293,6 +298,7 @@ def slow_best_change(model: TrainedModel, ids: NDArray[np.int32]) -> tuple[float
         counted = list(zip(values.value, values.index, values.count, strict=True))
         choosable = [(i, n) for name, i, n in counted if name not in (RARE, MISSING)]
         often = [i for i, n in choosable if n >= 20] or [i for i, _ in choosable]
+        often = [i for i, n in choosable if i in often and (least == 20 or n >= least)]
         for index in values.index:
             changed = ids.copy()
             changed[position] = index
@@ -308,9 +314,14 @@ def test_the_best_change_is_best(tmp_path: Path, changes: dict[str, Any]) -> Non
     model = open_small(tmp_path / "run", **changes)
     for seed in range(8):
         ids = one_impression(model, seed)
-        logit, changed = slow_best_change(model, ids)
+        own = model.score(ids[None]).logit[0]
+        logit, changed = slow_best_change(model, ids, least=50)
+        rarer, rarer_changed = slow_best_change(model, ids)
+        rare = logit == own or (logit >= 0) == (own >= 0) != (rarer >= 0)
+        logit, changed = (rarer, rarer_changed) if rare else (logit, changed)
         change = best_change(model, ids)
         assert change is not None
+        assert change.rare == rare == (change.count < 50)
         assert change.logit == pytest.approx(logit, abs=1e-5)
         assert change.ids.tolist() == changed.tolist()
         assert change.flips == ((model.score(ids[None]).logit[0] >= 0) != (logit >= 0))
@@ -321,6 +332,29 @@ def test_the_best_change_is_best(tmp_path: Path, changes: dict[str, Any]) -> Non
         assert 0 <= change.clicks <= change.count
         assert model.decode(change.ids) == {**names, change.field: change.after}
         assert best_change(model, names) == change
+
+
+def test_a_rare_value_is_named_only_where_no_common_one_turns_it(model: TrainedModel) -> None:
+    counts = model.vocabulary.counts
+    counts[:] = 60
+    several = (one_impression(model, seed) for seed in range(20))
+    ids = next(ids for ids in several if smallest_flip(model, ids, most=9).found > 1)
+    usual = best_change(model, ids)
+    assert usual is not None and usual.flips and not usual.rare
+    counts[usual.ids[usual.ids != ids]] = 49
+    other = best_change(model, ids)
+    assert other is not None and not other.rare and other.ids.tolist() != usual.ids.tolist()
+    counts[:] = 49
+    rare = best_change(model, ids)
+    assert rare is not None and rare.rare and rare.ids.tolist() == usual.ids.tolist()
+
+
+def test_common_is_a_thousandth_of_many_rows(model: TrainedModel) -> None:
+    first = model.vocabulary.fields[0]
+    model.vocabulary.counts[:] = 0
+    for rows, least in ((0, 50), (49_999, 50), (50_001, 51), (1_000_000, 1_000)):
+        model.vocabulary.counts[first.default] = rows
+        assert common_from(model.vocabulary) == least
 
 
 def test_no_change_is_offered_where_none_helps(model: TrainedModel) -> None:
@@ -428,6 +462,17 @@ def test_the_sentence_reads_as_the_pages_say() -> None:
         "Chance of a click: 31.0 %, against 18.0 % for a typical impression. Single values (+0.50) "
         "and pairs (+2.40, mostly kitchenware × recipes) raise it; the network lowers it (−2.20). "
         "With phone instead of laptop (seen 9,120 times, 25.0 % clicked): 96.0 %."
+    )
+
+
+def test_a_rare_value_is_said_to_be_one() -> None:
+    rare = dataclasses.replace(PHONE, after="u0024", count=28, clicks=7, rare=True)
+    assert flat(describe(written(), rare)).endswith(
+        "With device u0024 instead of laptop (a rare value, seen 28 times, 25.0 % clicked; no "
+        "common one turns the decision): 96.0 %."
+    )
+    assert "; no common one moves it that way): " in flat(
+        describe(written(), dataclasses.replace(rare, flips=False))
     )
 
 

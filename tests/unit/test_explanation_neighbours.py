@@ -173,11 +173,16 @@ def test_a_surface_needs_two_known_fields(model: TrainedModel) -> None:
 # --- Flips --------------------------------------------------------------------------------------
 
 
-def slow_flips(model: TrainedModel, ids: np.ndarray, goal: float, fields: int) -> set[bytes]:
-    """Every change of just so many fields to choosable values that crosses the goal."""
+def slow_flips(
+    model: TrainedModel, ids: np.ndarray, goal: float, fields: int, least: int = 0
+) -> set[bytes]:
+    """Every change of just so many fields to values seen so often that crosses the goal."""
     own, found = model.score(ids[None]).logit[0], set()
     for places in itertools.combinations(range(len(ids)), fields):
-        for values in itertools.product(*(model.choosable[place] for place in places)):
+        tried = [model.choosable[place] for place in places]
+        for values in itertools.product(
+            *(each[model.vocabulary.counts[each] >= least] for each in tried)
+        ):
             changed = ids.copy()
             changed[list(places)] = values
             logit = model.score(changed[None]).logit[0]
@@ -196,7 +201,9 @@ def test_the_smallest_flip_is_that_of_trying_everything(
         ids = one_impression(model, seed)
         goal = math.log(threshold / (1 - threshold))
         search = smallest_flip(model, ids, threshold, most=10_000)
-        expected = slow_flips(model, ids, goal, 1) or slow_flips(model, ids, goal, 2)
+        common = slow_flips(model, ids, goal, 1, 50) or slow_flips(model, ids, goal, 2, 50)
+        expected = common or slow_flips(model, ids, goal, 1) or slow_flips(model, ids, goal, 2)
+        assert search.rare == (not common)
         assert {flip.ids.tobytes() for flip in search.flips} == expected
         assert search.found == len(expected) and search.complete
         sizes.add(search.fields)
@@ -209,6 +216,24 @@ def test_the_smallest_flip_is_that_of_trying_everything(
             after = {**model.decode(ids), **{c.field: c.after for c in flip.changes}}
             assert model.decode(flip.ids) == after
     assert sizes & {0, 2} and 1 in sizes
+
+
+def test_two_common_values_go_before_one_rare_value(model: TrainedModel) -> None:
+    ids, counts = one_impression(model), model.vocabulary.counts
+    counts[:] = 60
+    usual = smallest_flip(model, ids, most=10_000)
+    assert usual.fields == 1 and not usual.rare
+    for flip in usual.flips:
+        counts[flip.ids[flip.ids != ids]] = 49
+    two = smallest_flip(model, ids)
+    assert two.fields == 2 and not two.rare and two.flips[0].seen == 60
+    assert "to a common one (in at least 50 training rows) were tried" in two.in_words()
+    counts[:] = 49
+    rare = smallest_flip(model, ids, most=10_000)
+    assert rare.rare and rare.found == usual.found
+    assert rare.in_words().startswith(
+        "No common value (in at least 50 training rows) turns the decision, alone or with another. "
+    )
 
 
 def test_changes_are_searched_in_bounded_memory(
