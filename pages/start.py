@@ -1,5 +1,6 @@
 """Why did this person click? One impression as a sentence, and what each term makes of it."""
 
+import html
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,7 @@ from deepfm.trained import TrainedModel
 from deepfm.ui import links, state, training
 from deepfm.ui.plot import plot
 from deepfm.ui.sentence import Suggestion, chosen_values, sentence
+from deepfm.ui.start_models import choose_model, show_models, way_on
 from deepfm.ui.text import mistakes_in_words, plain
 from deepfm.ui.words import say
 
@@ -58,19 +60,27 @@ def page() -> None:
 @st.fragment
 def first_impression() -> None:
     """The sentence on the left, its score on the right; only this part is drawn again."""
-    model = state.trained(state.DEMO)
     history: list[dict[str, str]] = st.session_state.setdefault(
         HISTORY, [dict(PINNED[FIRST_PINNED].values)]
     )
     with st.container(key="stack_first_minute"):
         left, right = st.columns([6, 7], gap="large")
     with left:
-        values = choose(model, history)
+        values = choose(state.trained(state.DEMO), history)
         train_button()
+        with st.container(key="start_models"):
+            name = choose_model()
+            show_models(name, values, history[-2] if len(history) > 1 else None)
+    model = state.demo_model(name)
     explanation = explain(model, values)
     before = explain(model, history[-2]) if len(history) > 1 else None
     with right:
-        show_score(explanation, before, true_probability(values))
+        with st.container(
+            horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"
+        ):
+            figures_row(name, explanation, before, true_probability(values))
+            way_on(name, values)
+        show_score(name, explanation, before, true_probability(values))
 
 
 def choose(model: TrainedModel, history: list[dict[str, str]]) -> dict[str, str]:
@@ -138,9 +148,10 @@ def train_button() -> None:
         st.caption("60,000 impressions, a few seconds, on this machine.", width="content")
 
 
-def show_score(explanation: Explanation, before: Explanation | None, truth: float) -> None:
-    """The two numbers, then the three bars."""
-    figures_row(explanation, before, truth)
+def show_score(
+    name: str, explanation: Explanation, before: Explanation | None, truth: float
+) -> None:
+    """The score in words, then a bar for each term of the model."""
     say(describe(explanation), key="start_words")
     terms = term_values(explanation)
     plot(
@@ -153,7 +164,7 @@ def show_score(explanation: Explanation, before: Explanation | None, truth: floa
             + (" The outline is the score before your change." if before else "")
         ),
         alt=(
-            f"The model says {format_probability(explanation.probability)}, the truth is "
+            f"{name} says {format_probability(explanation.probability)}, the truth is "
             f"{format_probability(truth)}. "
             + ", ".join(f"{name} {format_logit(value)}" for name, value in terms.items())
         ),
@@ -164,19 +175,23 @@ def show_score(explanation: Explanation, before: Explanation | None, truth: floa
     )
 
 
-def figures_row(explanation: Explanation, before: Explanation | None, truth: float) -> None:
-    """ "model 31 % → 96 %, truth 95 %": numbers of our own, so plain HTML is safe."""
+def figures_row(
+    name: str, explanation: Explanation, before: Explanation | None, truth: float
+) -> None:
+    """ "DeepFM says 31 % → 96 %, truth 95 %": words and numbers of our own, so HTML is safe."""
     was = f"{format_probability(before.probability, 0)} → " if before else ""
     st.html(
-        f"""<div class="dfm-figures" aria-live="polite">
-        <div><span class="dfm-figure-name">Model</span>
+        f"""<div class="dfm-figures-title">Chance of a click</div>
+        <div class="dfm-figures" aria-live="polite">
+        <div><span class="dfm-figure-name">{html.escape(name)} says</span>
         <span class="dfm-figure"><small>{was}</small>
         {format_probability(explanation.probability, 0)}</span></div>
         <div><span class="dfm-figure-name">Truth</span>
         <span class="dfm-figure dfm-figure-quiet">{format_probability(truth, 0)}</span></div>
         <div><span class="dfm-figure-name">Typical impression</span>
         <span class="dfm-figure dfm-figure-quiet">{format_probability(explanation.typical, 0)}
-        </span></div></div>"""
+        </span></div></div>""",
+        width="content",
     )
 
 

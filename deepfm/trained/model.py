@@ -1,7 +1,7 @@
 """A run folder to a TrainedModel: encode, score, decode, and what the run keeps of its rows."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -253,6 +253,30 @@ def open_run(folder: Path | str) -> TrainedModel:
         vocabulary=vocabulary,
         weights=_weights(files, config.model, vocabulary),
         reference_ids=files.reference(vocabulary),
+        result=files.result(),
+        environment=files.environment(),
+    )
+
+
+def open_beside(model: TrainedModel, folder: Path) -> TrainedModel:
+    """Another model of a run's dataset, from a folder of what is its own; the rest is the run's.
+
+    Its own are config.json, model.safetensors, environment.json and result.json. It
+    encodes and is explained against the same reference as the run; it keeps no rows of its own.
+    RunError where a file is missing or damaged, or the folder is of another dataset.
+    """
+    files = RunFolder(folder)
+    config = files.config()
+    if config.dataset_fingerprint != model.dataset_fingerprint:
+        raise RunError(
+            f"The folder {folder} was trained on another dataset than the run {model.folder}. "
+            "Open it beside a run on its own dataset."
+        )
+    return replace(
+        model,
+        files=files,
+        config=config,
+        weights=_weights(files, config.model, model.vocabulary),
         result=files.result(),
         environment=files.environment(),
     )

@@ -1,6 +1,6 @@
 """The pages, and links between them that carry the dataset or run in the address."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -87,9 +87,12 @@ def link(
     label: str,
     *,
     icon: str | None = None,
-    **parameters: str,
+    **parameters: str | Sequence[str],
 ) -> None:
-    """A link to another page, with parameters for its address; `label` is shown as it is."""
+    """A link to another page, with parameters for its address; `label` is shown as it is.
+
+    A parameter of several values stands several times in the address.
+    """
     page = page_named(name)
     try:
         st.page_link(
@@ -117,5 +120,5 @@ def button(
         go_to(name, **{**parameters, **(before() if before else {})})
 
 
-def _address(page: PageInfo, parameters: dict[str, str]) -> str:
-    return page.url + (f"?{urlencode(parameters)}" if parameters else "")
+def _address(page: PageInfo, parameters: Mapping[str, str | Sequence[str]]) -> str:
+    return page.url + (f"?{urlencode(parameters, doseq=True)}" if parameters else "")

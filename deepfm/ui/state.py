@@ -26,6 +26,8 @@ DEMO: Final = "demo"
 """The id of the bundled dataset and of the bundled run."""
 
 DEMO_RUN_FOLDER: Final = Path(__file__).resolve().parents[2] / "assets" / "demo_run"
+DEMO_MODELS_FOLDER: Final = DEMO_RUN_FOLDER.with_name("demo_models")
+"""The models of fewer terms beside the bundled run, a folder each."""
 DEMO_RUN_NAME: Final = "Bundled demo run"
 
 _LAST_DATASET: Final = "last_dataset"
@@ -311,6 +313,22 @@ def trained(run_id: str) -> "TrainedModel":
     """The model of a run, read once; RunError if its folder is missing or damaged."""
     folder = run_folder(run_id)
     return _trained(folder, run_time(folder))
+
+
+def demo_model(name: str) -> "TrainedModel":
+    """One of the five models, trained on the demo and bundled; DeepFM is the bundled run."""
+    model = trained(DEMO)
+    if name == "DeepFM":
+        return model
+    folder = DEMO_MODELS_FOLDER / name
+    return _beside(folder, run_time(folder), model)
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _beside(folder: Path, time: float, _model: "TrainedModel") -> "TrainedModel":
+    from deepfm.trained import open_beside
+
+    return open_beside(_model, folder)
 
 
 def run_time(folder: Path) -> float:

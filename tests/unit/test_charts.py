@@ -92,6 +92,28 @@ def test_the_bracket_stands_round_two_bars_of_three():
     assert not contributions.terms_figure({"linear": 1.0, "deep": 1.0}).layout.annotations
 
 
+def test_bars_and_dots_keep_ranges_of_their_own_so_that_no_zoom_is_reported():
+    bars = contributions.terms_figure({"linear": 1.0, "deep": 1.0})
+    assert bars.layout.yaxis.range == (1.5, -0.5)
+    models = [contributions.ModelSays("LR", ("linear",), 0.2)]
+    assert contributions.models_figure(models, 0.5).layout.yaxis.range == (0.5, -0.5)
+
+
+def test_each_model_is_a_dot_beside_the_truth_with_its_number():
+    models = [
+        contributions.ModelSays("FM", ("linear", "pairwise"), 0.79, 0.43),
+        contributions.ModelSays("Wide & Deep", ("linear", "deep"), 0.5),
+    ]
+    figure = contributions.models_figure(models, 0.947, 0.236, chosen="FM")
+    before, now = figure.data
+    assert (before.name, before.x) == ("before", (0.43, 0.79))
+    assert (now.name, now.x) == ("now", (0.79, 0.5))
+    notes = [note.text for note in figure.layout.annotations]
+    assert notes == ["<b>43 → 79 %</b>", "50 %", "truth 95 %"]
+    assert [shape.x0 for shape in figure.layout.shapes] == [0.236, 0.947]
+    assert figure.layout.yaxis.ticktext[1].startswith("Wide &amp; Deep")
+
+
 @pytest.mark.parametrize("text", ["<b>x</b>", "a & b", "<a href='javascript:x'>", "&lt;"])
 def test_a_persons_text_is_escaped_for_plotly(text):
     shown = palette.label(text)

@@ -1,4 +1,4 @@
-"""One impression's explanation to figures: terms, waterfall, fields, pairs, values, layers.
+"""One impression's explanation to figures: terms, models, waterfall, fields, pairs, values, layers.
 
 Values are drawn as they are; only their labels are rounded, so parts still add up.
 """
@@ -17,6 +17,7 @@ from deepfm.charts.contributions.layers import (
     unit_figure,
     unit_parts,
 )
+from deepfm.charts.contributions.models import ModelSays, models_figure
 from deepfm.charts.contributions.pairs import (
     MOST_PAIR_FIELDS,
     pair_at,
@@ -37,6 +38,7 @@ from deepfm.charts.contributions.what_if import Variant, what_if_figure
 __all__ = [
     "MOST_PAIR_FIELDS",
     "FieldRow",
+    "ModelSays",
     "ScoredValues",
     "Step",
     "Variant",
@@ -47,6 +49,7 @@ __all__ = [
     "layer_names",
     "layers_figure",
     "layers_height",
+    "models_figure",
     "pair_at",
     "pair_order",
     "pairs_figure",

@@ -79,8 +79,12 @@ def terms_figure(
         )
     _symmetric_range(figure, [*terms.values(), *(before or {}).values()], least_range)
     figure.update_layout(barmode="overlay")
+    # A range of its own: one that Plotly finds while bars move counts as a person's zoom.
     figure.update_yaxes(
-        autorange="reversed", tickfont={"size": 14, "color": colour("text")}, showgrid=False
+        range=[len(names) - 0.5, -0.5],
+        uirevision=",".join(names),
+        tickfont={"size": 14, "color": colour("text")},
+        showgrid=False,
     )
     if {"linear", "pairwise"} <= set(names) and "deep" in names:
         _bracket_fm(figure)
