@@ -208,7 +208,7 @@ def _show_shares(watched: Watched) -> None:
         key="train_shares",
         height=240,
         caption=shares_caption(history),
-        alt=shares_finding(history, terms),
+        alt=once(("shares said", watched.key), lambda: shares_finding(history, terms)),
         table=lambda: shares_table(history),
         slider=_slider(watched, leads=False),
         view=VIEW,
@@ -220,7 +220,7 @@ def _shares_figure(watched: Watched) -> go.Figure:
     figure = shares_figure(watched.history, watched.terms)
 
     def labels(moment: Point | Epoch | None) -> Labels:
-        return share_labels(shares_at(moment), watched.terms, figure)
+        return share_labels(shares_at(moment), watched.terms, figure.layout.yaxis.range)
 
     return with_curtain(figure, watched.replay, labels=labels) if watched.replay else figure
 
@@ -244,6 +244,7 @@ def _ranking_figure(watched: Watched) -> go.Figure:
     figure = ranking_figure(watched.history)
 
     def labels(moment: Point | Epoch | None) -> Labels:
-        return rank_labels(watched.history, moment.epoch if moment else 0.0, figure)
+        at = moment.epoch if moment else 0.0
+        return rank_labels(watched.history, at, figure.layout.yaxis.range)
 
     return with_curtain(figure, watched.replay, labels=labels) if watched.replay else figure

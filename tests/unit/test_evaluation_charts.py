@@ -27,6 +27,7 @@ from deepfm.evaluation import (
     roc,
     threshold_table,
 )
+from tests.unit.checked_figures import checked
 
 HOSTILE = "<b>=SUM(A1)</b> & <script>alert(1)</script>"
 
@@ -120,7 +121,7 @@ def test_the_moving_point_lies_on_the_curve_at_every_position():
     point = figure.data[-1]
     assert (point.x[0], point.y[0]) == (table.fpr[5], table.tpr[5])
     assert len(figure.frames) == len(table.threshold)
-    for frame, threshold in zip(figure.frames, table.threshold, strict=True):
+    for frame, threshold in zip(checked(figure).frames, table.threshold, strict=True):
         taken = probability >= threshold
         found = np.mean(taken[labels == 1])
         alarm = np.mean(taken[labels == 0])
@@ -132,7 +133,7 @@ def test_confusion_frames_count_rows_one_by_one():
     labels, probability = rows(200)
     table = threshold_table(labels, probability, points=21)
     figure = charts.confusion_figure(table)
-    for frame, threshold in zip(figure.frames, table.threshold, strict=True):
+    for frame, threshold in zip(checked(figure).frames, table.threshold, strict=True):
         counts = [[0, 0], [0, 0]]
         for label, value in zip(labels, probability, strict=True):
             counts[0 if label else 1][0 if value >= threshold else 1] += 1
@@ -161,7 +162,7 @@ def test_a_precision_that_does_not_exist_is_not_drawn():
     table = threshold_table(labels, probability)
     recall = precision_recall(labels, probability)
     assert recall is not None and np.isnan(table.precision[-1])
-    frames = charts.precision_recall_figure(recall, table).frames
+    frames = checked(charts.precision_recall_figure(recall, table)).frames
     assert frames[-1].data[0].y == (None,)
 
 

@@ -83,6 +83,7 @@ from deepfm.events import (
     TermMoments,
 )
 from deepfm.terms import TERM_NAMES
+from tests.unit.checked_figures import checked
 
 PINNED = ((0.1, 0.5, -0.25), (-0.3, 0.0, 1.5))
 MOMENTS = TermMoments((0.1, 0.2, -0.3), ((1.0, 0.2, 0.1), (0.2, 2.0, -0.4), (0.1, -0.4, 3.0)))
@@ -621,13 +622,14 @@ def test_the_labels_of_shares_and_branches_go_back_with_the_replay() -> None:
     history = history_of(events)
     replay = replay_of(history)
     shares, ranks = shares_figure(history), ranking_figure(history)
+    high, wide = ranks.layout.yaxis.range, shares.layout.yaxis.range
     with_curtain(
-        shares, replay, labels=lambda moment: share_labels(shares_at(moment), TERM_NAMES, shares)
+        shares, replay, labels=lambda moment: share_labels(shares_at(moment), TERM_NAMES, wide)
     )
     with_curtain(
         ranks,
         replay,
-        labels=lambda moment: rank_labels(history, moment.epoch if moment else 0.0, ranks),
+        labels=lambda moment: rank_labels(history, moment.epoch if moment else 0.0, high),
     )
     said = [" ".join(note.text for note in frame.layout.annotations) for frame in ranks.frames]
     assert "FM alone" not in said[0], "before the first step nothing was ranked"
@@ -671,7 +673,7 @@ def test_a_finished_run_rests_at_the_epoch_whose_weights_are_kept() -> None:
 def test_the_replay_begins_with_dashes_as_nothing_is_scored_yet() -> None:
     replay = replay_of(history_of(run_events()))
     bars = with_pinned_frames(pinned_figure(pinned_bars(point(1), 0), 2.0), replay, 0)
-    assert {bar["text"][0] for bar in bars.frames[0].data} == {"–"}
+    assert {bar["text"][0] for bar in checked(bars).frames[0].data} == {"–"}
 
 
 def test_the_best_possible_auc_is_explained_where_it_is_drawn() -> None:
@@ -696,8 +698,8 @@ def test_every_chart_of_a_replay_has_the_same_frames() -> None:
     ]
     assert frames == [len(replay.moments)] * 3
     last = pinned_bars(history.latest, 0)
-    assert [bar["x"][0] for bar in bars.frames[-1].data] == pytest.approx(last.centred)
-    assert [bar["x"][0] for bar in bars.frames[0].data] == [0.0, 0.0, 0.0]
+    assert [bar["x"][0] for bar in checked(bars).frames[-1].data] == pytest.approx(last.centred)
+    assert [bar["x"][0] for bar in checked(bars).frames[0].data] == [0.0, 0.0, 0.0]
 
 
 def test_a_curtain_leaves_the_best_possible_line_standing() -> None:

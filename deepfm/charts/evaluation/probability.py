@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from deepfm.charts.evaluation.ranking import WHOLE, add_plain_line
-from deepfm.charts.evaluation.threshold import set_frames
+from deepfm.charts.evaluation.threshold import set_states
 from deepfm.charts.palette import (
     colour,
     format_count,
@@ -147,7 +147,7 @@ def _add_threshold_line(
         hoverinfo="skip",
         line={"color": colour("text"), "width": 2},
     )
-    set_frames(figure, [{"x": [float(place)] * 2} for place in at])
+    set_states(figure, [{"x": [float(place)] * 2} for place in at])
 
 
 def slice_name(one: Slice) -> str:

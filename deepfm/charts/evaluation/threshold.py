@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from deepfm.charts.draft import set_frames
 from deepfm.charts.palette import colour, format_count, format_probability, new_figure
 from deepfm.evaluation import ThresholdTable
 
@@ -76,7 +77,7 @@ def add_moving_point(
         hovertemplate="%{text}<extra></extra>",
         text=[f"threshold {threshold_text(table.threshold[start])}"],
     )
-    set_frames(
+    set_states(
         figure,
         [
             {
@@ -89,13 +90,10 @@ def add_moving_point(
     )
 
 
-def set_frames(figure: go.Figure, states: Sequence[dict[str, Any]]) -> None:
+def set_states(figure: go.Figure, states: Sequence[dict[str, Any]]) -> None:
     """One frame for each state of the figure's last trace."""
     kind, place = figure.data[-1].type, len(figure.data) - 1
-    figure.frames = [
-        {"name": str(number), "traces": [place], "data": [{"type": kind, **state}]}
-        for number, state in enumerate(states)
-    ]
+    set_frames(figure, [{"traces": [place], "data": [{"type": kind, **state}]} for state in states])
 
 
 def _numbers(values: Sequence[float]) -> list[float | None]:
@@ -127,7 +125,7 @@ def confusion_figure(table: ThresholdTable, start: int = 0) -> go.Figure:
     figure.update_yaxes(
         showgrid=False, autorange="reversed", ticks="", tickfont={"size": 13}, tickangle=-90
     )
-    set_frames(figure, [_confusion_cells(table, place) for place in range(len(table.threshold))])
+    set_states(figure, [_confusion_cells(table, place) for place in range(len(table.threshold))])
     return figure
 
 

@@ -1,19 +1,20 @@
 """One run's history to its learning curves: two metrics side by side, within and by epoch."""
 
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
+from deepfm.charts.draft import Canvas, Draft, axis_name
 from deepfm.charts.history import PARTS, History, Metric, Part, Track, metrics_of, value_of
 from deepfm.charts.palette import colour, format_auc, line
 from deepfm.charts.smoothing import Series
 from deepfm.charts.training.axes import epoch_axis, value_range
 from deepfm.charts.training.marks import add_resumed_marks
-from deepfm.charts.training.views import can_be_smoothed, numbers, viewed
+from deepfm.charts.training.views import can_be_smoothed, numbers, views
 
 Detail = Literal["within epochs", "by epoch"]
+Trace = dict[str, Any]
 
 METRIC_NAMES: Final[dict[Metric, str]] = {"loss": "Loss", "accuracy": "Accuracy", "auc": "AUC"}
 _AXIS_TITLES: Final[dict[Metric, str]] = {
@@ -57,27 +58,26 @@ def curves_figure(
     detail     "within epochs" has the points between the ends of epochs too
     majority   accuracy of always guessing the commoner label, where it is known
     """
-    figure = make_subplots(rows=1, cols=len(metrics), horizontal_spacing=0.12)
-    figure.update_layout(
-        template="deepfm",
-        title={"text": "How well it predicts, as it learns"},
+    draft = Draft(
+        "How well it predicts, as it learns",
+        x="epoch",
+        panels=len(metrics),
         hovermode="x unified",
         uirevision="curves",
     )
-    for column, metric in enumerate(metrics, start=1):
-        _add_panel(figure, column, history, metric, detail, majority)
-    add_resumed_marks(figure, history, panels=len(metrics))
+    for panel, metric in enumerate(metrics, start=1):
+        _add_panel(draft, panel, history, metric, detail, majority)
+    add_resumed_marks(draft, history, panels=len(metrics))
     loss_axes = [
-        "yaxis" if column == 1 else f"yaxis{column}"
-        for column, metric in enumerate(metrics, start=1)
-        if metric == "loss"
+        axis_name("y", panel) for panel, metric in enumerate(metrics, start=1) if metric == "loss"
     ]
-    return viewed(figure, panels=len(metrics), log_y=loss_axes)
+    draft.update_layout(meta=views(panels=len(metrics), log_y=loss_axes))
+    return draft.figure()
 
 
 def _add_panel(
-    figure: go.Figure,
-    column: int,
+    draft: Draft,
+    panel: int,
     history: History,
     metric: Metric,
     detail: Detail,
@@ -85,22 +85,22 @@ def _add_panel(
 ) -> None:
     traces = _traces(history, metric, detail)
     for trace in traces:
-        named = column == 1 and trace.name != SAMPLE
-        figure.add_trace(trace.update(showlegend=named), row=1, col=column)
+        named = panel == 1 and trace["name"] != SAMPLE
+        draft.add_trace("scatter", panel=panel, **trace, showlegend=named)
     levels = _levels(history, metric, majority)
-    shown = [float(value) for trace in traces for value in trace.y if value is not None]
+    shown = [float(value) for trace in traces for value in trace["y"] if value is not None]
     shown += [level for level, _ in levels]
-    figure.update_xaxes(**epoch_axis([history]), title_text="epoch", row=1, col=column)
-    figure.update_yaxes(
+    draft.update_axis("x", panel, **epoch_axis([history]))
+    draft.update_axis(
+        "y",
+        panel,
         uirevision=metric,
         range=value_range(shown, metric),
-        title_text=_AXIS_TITLES[metric],
+        title={"text": _AXIS_TITLES[metric]},
         zeroline=False,
-        row=1,
-        col=column,
     )
     for level, words in levels:
-        add_level(figure, level, words, column)
+        add_level(draft, level, words, panel)
 
 
 def _levels(history: History, metric: Metric, majority: float | None) -> list[tuple[float, str]]:
@@ -113,9 +113,9 @@ def _levels(history: History, metric: Metric, majority: float | None) -> list[tu
     return []
 
 
-def add_level(figure: go.Figure, level: float, words: str, column: int = 1) -> None:
+def add_level(figure: Canvas, level: float, words: str, panel: int = 1) -> None:
     """A thin line of long dashes across one panel, named at its left end."""
-    axis = "" if column == 1 else str(column)
+    axis = "" if panel == 1 else str(panel)
     style = line("best possible")
     figure.add_shape(
         type="line",
@@ -170,65 +170,65 @@ def tracks_of(history: History, detail: Detail) -> list[Track]:
     return tracks
 
 
-def _traces(history: History, metric: Metric, detail: Detail) -> list[go.Scatter]:
+def _traces(history: History, metric: Metric, detail: Detail) -> list[Trace]:
     tracks = tracks_of(history, detail)
     traces = [_trace(history.series(metric, track), track, metric) for track in tracks]
     return [*traces, *_kept_trace(history, metric)] if "validation" in tracks else traces
 
 
-def _trace(series: Series, track: Track, metric: Metric) -> go.Scatter:
+def _trace(series: Series, track: Track, metric: Metric) -> Trace:
     if track == "sample":
         return _sample_trace(series)
     part: Part = "train" if track == "within" else track
     marks = track != "within" and len(series.positions) <= MARKED_UP_TO
-    return go.Scatter(
-        x=numbers(series.positions) if series.positions else NOTHING,
-        y=numbers(series.values) if series.positions else NOTHING,
-        name=_LEGEND[part],
-        legendgroup=part,
-        mode="lines+markers" if marks else "lines",
-        line=line(part, "accent"),
-        marker={"size": 6 if part != "train" else 4, "color": colour("accent")},
-        hovertemplate=f"{part} %{{y:.4f}}<extra></extra>",
-        meta=can_be_smoothed(series),
-    )
+    return {
+        "x": numbers(series.positions) if series.positions else NOTHING,
+        "y": numbers(series.values) if series.positions else NOTHING,
+        "name": _LEGEND[part],
+        "legendgroup": part,
+        "mode": "lines+markers" if marks else "lines",
+        "line": line(part, "accent"),
+        "marker": {"size": 6 if part != "train" else 4, "color": colour("accent")},
+        "hovertemplate": f"{part} %{{y:.4f}}<extra></extra>",
+        "meta": can_be_smoothed(series),
+    }
 
 
-def _sample_trace(series: Series) -> go.Scatter:
+def _sample_trace(series: Series) -> Trace:
     """The validation sample within epochs, where an epoch is long enough to want it."""
-    return go.Scatter(
-        x=numbers(series.positions),
-        y=numbers(series.values),
-        name=SAMPLE,
-        legendgroup="validation",
-        mode="lines",
-        line={"color": colour("accent", 0.55), "width": 1.5, "dash": "dash"},
-        hovertemplate="validation sample %{y:.4f}<extra></extra>",
-        meta=can_be_smoothed(series),
-    )
+    return {
+        "x": numbers(series.positions),
+        "y": numbers(series.values),
+        "name": SAMPLE,
+        "legendgroup": "validation",
+        "mode": "lines",
+        "line": {"color": colour("accent", 0.55), "width": 1.5, "dash": "dash"},
+        "hovertemplate": "validation sample %{y:.4f}<extra></extra>",
+        "meta": can_be_smoothed(series),
+    }
 
 
-def _kept_trace(history: History, metric: Metric) -> list[go.Scatter]:
+def _kept_trace(history: History, metric: Metric) -> list[Trace]:
     """A ring round the epoch whose weights are kept, which is the best one on validation."""
     best = history.best
     value = value_of(best.validation, metric) if best else None
     known = best is not None and value is not None
     return [
-        go.Scatter(
-            x=[best.epoch] if best and known else NOTHING,
-            y=[value] if known else NOTHING,
-            name="epoch kept",
-            legendgroup="kept",
-            mode="markers",
-            cliponaxis=False,
-            marker={
+        {
+            "x": [best.epoch] if best and known else NOTHING,
+            "y": [value] if known else NOTHING,
+            "name": "epoch kept",
+            "legendgroup": "kept",
+            "mode": "markers",
+            "cliponaxis": False,
+            "marker": {
                 "size": 15,
                 "symbol": "circle-open",
                 "color": colour("text"),
                 "line": {"width": 2},
             },
-            hovertemplate="best so far, kept: epoch %{x}<extra></extra>",
-        )
+            "hovertemplate": "best so far, kept: epoch %{x}<extra></extra>",
+        }
     ]
 
 

@@ -1,17 +1,16 @@
 """Where a run went on after an interruption, to an upright line in each panel over epochs."""
 
-import plotly.graph_objects as go
-
+from deepfm.charts.draft import Draft
 from deepfm.charts.history import History
 from deepfm.charts.palette import colour
 
 
-def add_resumed_marks(figure: go.Figure, history: History, panels: int = 1) -> None:
+def add_resumed_marks(draft: Draft, history: History, panels: int = 1) -> None:
     """A thin upright line at each position from which the run was resumed, named once."""
     for resumed in history.resumed:
         for panel in range(1, panels + 1):
             axis = "" if panel == 1 else str(panel)
-            figure.add_shape(
+            draft.add_shape(
                 type="line",
                 xref=f"x{axis}",
                 yref=f"y{axis} domain",
@@ -24,8 +23,8 @@ def add_resumed_marks(figure: go.Figure, history: History, panels: int = 1) -> N
             )
     if history.resumed:
         # The name stands on the side where there is more room.
-        right = history.resumed[-1].epoch < figure.layout.xaxis.range[1] / 2
-        figure.add_annotation(
+        right = history.resumed[-1].epoch < draft.layout["xaxis"]["range"][1] / 2
+        draft.add_annotation(
             xref="x",
             yref="y domain",
             x=history.resumed[-1].epoch,

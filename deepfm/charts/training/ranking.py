@@ -6,12 +6,13 @@ from typing import Any, Final
 import pandas as pd
 import plotly.graph_objects as go
 
+from deepfm.charts.draft import Draft
 from deepfm.charts.history import History, Part, metrics_of, value_of
-from deepfm.charts.palette import colour, format_auc, line, new_figure
+from deepfm.charts.palette import colour, format_auc, line
 from deepfm.charts.training.axes import epoch_axis, spread_labels, value_range
 from deepfm.charts.training.curves import MARKED_UP_TO, add_level, tracks_of
 from deepfm.charts.training.marks import add_resumed_marks
-from deepfm.charts.training.views import numbers, viewed
+from deepfm.charts.training.views import numbers, views
 from deepfm.events import Epoch, Point
 
 Branch = str
@@ -75,7 +76,7 @@ def has_two_branches(terms: Sequence[str]) -> bool:
 
 def ranking_figure(history: History) -> go.Figure:
     """AUC of the FM branch alone, the deep branch alone and the whole model, by epoch."""
-    figure = new_figure(
+    draft = Draft(
         "What each branch ranks alone, as it learns",
         x="epoch",
         y=f"{history.judged_by} AUC",
@@ -85,9 +86,9 @@ def ranking_figure(history: History) -> go.Figure:
         uirevision="ranking",
     )
     for branch in ("fm", "deep", "all"):
-        figure.add_trace(_trace(history, branch))
+        draft.add_trace("scatter", **_trace(history, branch))
         if sampled_ranks_of(history, branch)[0]:
-            figure.add_trace(_sample_trace(history, branch))
+            draft.add_trace("scatter", **_sample_trace(history, branch))
     best = history.started.best_possible_auc if history.started else None
     known = [
         value
@@ -95,46 +96,51 @@ def ranking_figure(history: History) -> go.Figure:
         for _, values in (ranks_of(history, branch), sampled_ranks_of(history, branch))
         for value in values
     ]
-    low, high = value_range([*known, *([best] if best is not None else [])], "auc")
-    figure.update_xaxes(**epoch_axis([history]))
-    figure.update_yaxes(range=(low, high), zeroline=False)
+    span = value_range([*known, *([best] if best is not None else [])], "auc")
+    draft.update_axis("x", **epoch_axis([history]))
+    draft.update_axis("y", range=span, zeroline=False)
     if best is not None:
-        add_level(figure, best, f"best possible {best:.2f}")
-    add_resumed_marks(figure, history)
-    standing = figure.layout.annotations
-    labels = rank_labels(history, history.position, figure)
-    figure.update_layout(annotations=[*standing, *labels])
-    return viewed(figure)
+        add_level(draft, best, f"best possible {best:.2f}")
+    add_resumed_marks(draft, history)
+    for each in rank_labels(history, history.position, span):
+        draft.add_annotation(**each)
+    draft.update_layout(meta=views())
+    return draft.figure()
 
 
-def _trace(history: History, branch: Branch) -> go.Scatter:
+def _trace(history: History, branch: Branch) -> dict[str, Any]:
     positions, values = ranks_of(history, branch)
     marks = len(positions) <= MARKED_UP_TO
-    return go.Scatter(
-        x=numbers(positions) if positions else [None],
-        y=numbers(values) if positions else [None],
-        name=_NAMES[branch],
-        mode="lines+markers" if marks else "lines",
-        line=_LINES[branch],
-        marker={"size": 6, "color": colour(_COLOURS[branch])},
-        hovertemplate=f"{_NAMES[branch]} %{{y:.4f}}<extra></extra>",
-    )
+    return {
+        "x": numbers(positions) if positions else [None],
+        "y": numbers(values) if positions else [None],
+        "name": _NAMES[branch],
+        "mode": "lines+markers" if marks else "lines",
+        "line": _LINES[branch],
+        "marker": {"size": 6, "color": colour(_COLOURS[branch])},
+        "hovertemplate": f"{_NAMES[branch]} %{{y:.4f}}<extra></extra>",
+    }
 
 
-def _sample_trace(history: History, branch: Branch) -> go.Scatter:
+def _sample_trace(history: History, branch: Branch) -> dict[str, Any]:
     positions, values = sampled_ranks_of(history, branch)
-    return go.Scatter(
-        x=numbers(positions),
-        y=numbers(values),
-        name=f"{_NAMES[branch]}, sample",
-        mode="lines",
-        line={**_LINES[branch], "width": 1.5, "color": colour(_COLOURS[branch], 0.55)},
-        hovertemplate=f"{_NAMES[branch]}, sample %{{y:.4f}}<extra></extra>",
-    )
+    return {
+        "x": numbers(positions),
+        "y": numbers(values),
+        "name": f"{_NAMES[branch]}, sample",
+        "mode": "lines",
+        "line": {**_LINES[branch], "width": 1.5, "color": colour(_COLOURS[branch], 0.55)},
+        "hovertemplate": f"{_NAMES[branch]}, sample %{{y:.4f}}<extra></extra>",
+    }
 
 
-def rank_labels(history: History, position: float, figure: go.Figure) -> list[Mapping[str, Any]]:
-    """Each line's name and its value at a position of the training, right of the panel."""
+def rank_labels(
+    history: History, position: float, span: tuple[float, float]
+) -> list[Mapping[str, Any]]:
+    """Each line's name and its value at a position of the training, right of the panel.
+
+    span   the range of the axis of AUC
+    """
     ends = []
     for branch in _NAMES:
         reached = _value_at(ranks_of(history, branch), position)
@@ -142,7 +148,7 @@ def rank_labels(history: History, position: float, figure: go.Figure) -> list[Ma
             reached = _value_at(sampled_ranks_of(history, branch), position)
         if reached is not None:
             ends.append((branch, reached))
-    low, high = figure.layout.yaxis.range
+    low, high = span
     heights = spread_labels([value for _, value in ends], gap=0.11 * (high - low))
     return [
         {

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import plotly.graph_objects as go
 
+from deepfm.charts.draft import set_frames
 from deepfm.charts.history import History, metrics_of
 from deepfm.charts.palette import colour, format_auc, format_duration, format_loss
 from deepfm.charts.training.pinned import PinnedBars, bar_text, pinned_bars, pinned_layout
@@ -83,10 +84,7 @@ def with_curtain(
     shapes = [*([_upright(position, "")] if is_behind else []), *standing]
     kept = [_kept_note(position)] if is_behind else []
     layouts.append(_frame_layout(shapes, [*notes, *kept], labels, moment))
-    figure.frames = [
-        go.Frame(name=str(number), data=[], traces=[], layout=layout)
-        for number, layout in enumerate(layouts)
-    ]
+    set_frames(figure, [{"traces": [], "layout": layout} for layout in layouts])
     return figure
 
 
@@ -164,20 +162,19 @@ def with_pinned_frames(
 ) -> go.Figure:
     """The bars of pinned impression number `place` with one frame a moment of the replay."""
     shown = [TERM_NAMES.index(term) for term in TERM_NAMES if term in terms]
-    figure.frames = [
-        _bars_frame(number, pinned_bars(moment, place), shown, truth)
-        for number, moment in enumerate(replay.moments)
-    ]
+    set_frames(
+        figure,
+        [_bars_frame(pinned_bars(moment, place), shown, truth) for moment in replay.moments],
+    )
     return figure
 
 
-def _bars_frame(
-    number: int, bars: PinnedBars, shown: Sequence[int], truth: float | None
-) -> go.Frame:
+def _bars_frame(bars: PinnedBars, shown: Sequence[int], truth: float | None) -> dict[str, Any]:
     values = [bars.centred[place] for place in shown]
-    return go.Frame(
-        name=str(number),
-        data=[{"type": "bar", "x": [value], "text": [bar_text(bars, value)]} for value in values],
-        traces=list(range(len(shown))),
-        layout=pinned_layout(bars, truth),
-    )
+    return {
+        "data": [
+            {"type": "bar", "x": [value], "text": [bar_text(bars, value)]} for value in values
+        ],
+        "traces": list(range(len(shown))),
+        "layout": pinned_layout(bars, truth),
+    }

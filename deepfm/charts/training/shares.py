@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from deepfm.charts.draft import Draft
 from deepfm.charts.history import History
-from deepfm.charts.palette import TERM_LETTERS, TERM_PATTERNS, colour, new_figure
+from deepfm.charts.palette import TERM_LETTERS, TERM_PATTERNS, colour
 from deepfm.charts.training.axes import epoch_axis, spread_labels
 from deepfm.charts.training.marks import add_resumed_marks
-from deepfm.charts.training.views import numbers, viewed
+from deepfm.charts.training.views import numbers, views
 from deepfm.events import Epoch, Point, TermMoments
 from deepfm.terms import TERM_NAMES
 
@@ -86,7 +87,7 @@ def shares_figure(history: History, terms: Sequence[str] = TERM_NAMES) -> go.Fig
     always the height of its band: what stands above the line less what hangs below is 100 %.
     """
     shares = shares_of(history)
-    figure = new_figure(
+    draft = Draft(
         "How the score's variance divides between the terms",
         x="epoch",
         y="share of the variance",
@@ -98,21 +99,20 @@ def shares_figure(history: History, terms: Sequence[str] = TERM_NAMES) -> go.Fig
     shown = [term for term in TERM_NAMES if term in terms]
     cut = _with_crossings(shares)
     for term in shown:
-        figure.add_trace(_band(cut, term, below=False))
+        draft.add_trace("scatter", **_band(cut, term, below=False))
     for term in shown:
         if any(each.shares[TERM_NAMES.index(term)] < 0 for each in cut):
-            figure.add_trace(_band(cut, term, below=True))
+            draft.add_trace("scatter", **_band(cut, term, below=True))
     for term in shown:
-        figure.add_trace(_reader(shares, term, shown))
-    figure.update_xaxes(**epoch_axis([history]))
-    figure.update_yaxes(
-        range=_share_range(shares), tickformat=".0%", zeroline=True, zerolinewidth=1.5
-    )
-    add_resumed_marks(figure, history)
-    standing = figure.layout.annotations
-    labels = share_labels(shares[-1] if shares else None, shown, figure)
-    figure.update_layout(annotations=[*standing, *labels])
-    return viewed(figure)
+        draft.add_trace("scatter", **_reader(shares, term, shown))
+    span = _share_range(shares)
+    draft.update_axis("x", **epoch_axis([history]))
+    draft.update_axis("y", range=span, tickformat=".0%", zeroline=True, zerolinewidth=1.5)
+    add_resumed_marks(draft, history)
+    for each in share_labels(shares[-1] if shares else None, shown, span):
+        draft.add_annotation(**each)
+    draft.update_layout(meta=views())
+    return draft.figure()
 
 
 def _with_crossings(shares: Sequence[TermShares]) -> list[TermShares]:
@@ -136,29 +136,29 @@ def _between(before: TermShares, after: TermShares, way: float) -> TermShares:
     return TermShares(position, (linear, pairwise_, deep), before.covariance, before.logit_variance)
 
 
-def _band(shares: Sequence[TermShares], term: str, *, below: bool) -> go.Scatter:
+def _band(shares: Sequence[TermShares], term: str, *, below: bool) -> dict[str, Any]:
     place = TERM_NAMES.index(term)
     limit = min if below else max
-    return go.Scatter(
-        x=numbers([each.epoch for each in shares]),
-        y=numbers([limit(each.shares[place], 0.0) for each in shares]),
-        name=term,
-        mode="lines",
-        stackgroup="below" if below else "above",
-        line={"color": colour(term), "width": 1.5},
-        fillcolor=colour(term, 0.55),
-        fillpattern={
+    return {
+        "x": numbers([each.epoch for each in shares]),
+        "y": numbers([limit(each.shares[place], 0.0) for each in shares]),
+        "name": term,
+        "mode": "lines",
+        "stackgroup": "below" if below else "above",
+        "line": {"color": colour(term), "width": 1.5},
+        "fillcolor": colour(term, 0.55),
+        "fillpattern": {
             "shape": TERM_PATTERNS[term],
             "fgcolor": colour("ground", 0.6),
             "size": 8,
             "solidity": 0.2,
             "fillmode": "overlay",
         },
-        hoverinfo="skip",
-    )
+        "hoverinfo": "skip",
+    }
 
 
-def _reader(shares: Sequence[TermShares], term: str, shown: Sequence[str]) -> go.Scatter:
+def _reader(shares: Sequence[TermShares], term: str, shown: Sequence[str]) -> dict[str, Any]:
     """An unseen line that tells, under the pointer, a term's share and what it is made of."""
     place = TERM_NAMES.index(term)
     others = [other for other in shown if other != term]
@@ -171,22 +171,25 @@ def _reader(shares: Sequence[TermShares], term: str, shown: Sequence[str]) -> go
         f"{letter}{TERM_LETTERS[name]} %{{customdata[{number}]:+.2f}}"
         for number, name in enumerate(columns)
     )
-    return go.Scatter(
-        x=numbers([each.epoch for each in shares]),
-        y=numbers([each.shares[place] for each in shares]),
-        customdata=np.asarray(made_of, dtype=np.float32) if made_of else None,
-        name=f"{term} read",
-        mode="lines",
-        line={"width": 0, "color": colour(term)},
-        opacity=0,
-        hovertemplate=f"<b>{letter}</b> {term} %{{y:.1%}}<br>{words}<extra></extra>",
-    )
+    return {
+        "x": numbers([each.epoch for each in shares]),
+        "y": numbers([each.shares[place] for each in shares]),
+        "customdata": np.asarray(made_of, dtype=np.float32) if made_of else None,
+        "name": f"{term} read",
+        "mode": "lines",
+        "line": {"width": 0, "color": colour(term)},
+        "opacity": 0,
+        "hovertemplate": f"<b>{letter}</b> {term} %{{y:.1%}}<br>{words}<extra></extra>",
+    }
 
 
 def share_labels(
-    shares: TermShares | None, terms: Sequence[str], figure: go.Figure
+    shares: TermShares | None, terms: Sequence[str], span: tuple[float, float]
 ) -> list[Mapping[str, Any]]:
-    """Each term's name and share, right of the panel, beside its band at one position."""
+    """Each term's name and share, right of the panel, beside its band at one position.
+
+    span   the range of the axis of shares
+    """
     if shares is None:
         return []
     top = bottom = 0.0
@@ -199,7 +202,7 @@ def share_labels(
         else:
             top += share
             middles.append((term, share, top - share / 2))
-    low, high = figure.layout.yaxis.range
+    low, high = span
     heights = spread_labels([middle for *_, middle in middles], gap=0.11 * (high - low))
     return [
         {

@@ -8,17 +8,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from deepfm.charts.draft import axis_name
 from deepfm.charts.smoothing import Series
 
 
-def viewed(figure: go.Figure, *, panels: int = 1, log_y: Sequence[str] = ()) -> go.Figure:
-    """The figure, with its epochs and the named axes of values free to be logarithmic."""
-    epochs = ["xaxis" if panel == 1 else f"xaxis{panel}" for panel in range(1, panels + 1)]
-    figure.update_layout(meta={"log_x": epochs, "log_y": list(log_y)})
-    return figure
+def views(*, panels: int = 1, log_y: Sequence[str] = ()) -> dict[str, list[str]]:
+    """A layout's meta: epochs and the named axes of values are free to be logarithmic."""
+    epochs = [axis_name("x", panel) for panel in range(1, panels + 1)]
+    return {"log_x": epochs, "log_y": list(log_y)}
 
 
 def can_be_smoothed(series: Series) -> dict[str, Any]:
