@@ -45,13 +45,25 @@ class TermMoments:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a piece of work is. total is None where it cannot be known."""
+    """How far a piece of work is. total is None where it cannot be known.
+
+    number   which of the work's stages this is, from 1; 0 where it is not known
+    stages   how many there will be
+    """
 
     stage: str
     done: float
     total: float | None
     unit: str
     detail: str = ""
+    number: int = 0
+    stages: int = 0
+
+    @property
+    def share(self) -> float:
+        """How far the whole work is, 0 to 1, each stage counting the same; it only grows."""
+        of_stage = min(1.0, max(0.0, self.done / self.total)) if self.total else 0.0
+        return (self.number - 1 + of_stage) / self.stages if self.number else of_stage
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class ProgressLine:
                 self._line(event.text)
             case Progress() if self._terminal and event.total:
                 detail = f"{event.stage} {event.detail}".strip()
-                self._bar(event.done / event.total, detail)
+                self._bar(event.share, detail)
             case _:
                 pass
 

@@ -26,6 +26,13 @@ class Reporter:
         self._cancelled = cancelled
         self._last = -1.0
         self._stage = ""
+        self._done = 0.0
+        self._number = 0
+        self._stages = 0
+
+    def plan(self, stages: int) -> None:
+        """So many stages are to come; each step tells from then on which of them all it is of."""
+        self._stages = self._number + stages
 
     def step(
         self, stage: str, done: float, total: float | None, unit: str, detail: str = ""
@@ -33,11 +40,15 @@ class Reporter:
         """One step of a stage is done; raises Cancelled when the person asked to stop."""
         if self._cancelled is not None and self._cancelled():
             raise Cancelled(f"Cancelled while {stage.lower()}; nothing was kept.")
+        begins = stage != self._stage or done < self._done
+        self._number += begins
+        self._stage, self._done = stage, done
         now = time.monotonic()
-        due = now - self._last >= _SECONDS_BETWEEN or done == total or stage != self._stage
+        due = now - self._last >= _SECONDS_BETWEEN or done == total or begins
         if self._on_event and due:
-            self._last, self._stage = now, stage
-            self._on_event(Progress(stage, done, total, unit, detail))
+            self._last = now
+            number = min(self._number, self._stages)
+            self._on_event(Progress(stage, done, total, unit, detail, number, self._stages))
 
     def notice(self, kind: str, text: str) -> None:
         """Say something once, in words."""

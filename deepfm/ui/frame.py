@@ -143,10 +143,9 @@ def _running_job(job: "JobRow") -> Running:
     # What works on a run names it, and is watched on the page that asked for it.
     run_id = job.payload.get("run_id", "")
     page, where = ("evaluate", {"run": run_id}) if job.kind == "baselines" else ("data", {})
-    if progress is None or not progress.total:
+    if progress is None or not (progress.total or progress.number):
         return Running(words, None, page, where)
-    done = min(1.0, max(0.0, progress.done / progress.total))
-    return Running(f"{words} · {done:.0%}", done, page, where)
+    return Running(f"{words} · {progress.share:.0%}", progress.share, page, where)
 
 
 @mistakes_in_words()

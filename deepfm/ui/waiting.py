@@ -51,15 +51,17 @@ def _show(job_id: str, what: str, key: str, on_end: Callable[["JobRow"], None]) 
 
 
 def words_of(progress: Progress | None, what: str, *, waiting: bool) -> tuple[str, float]:
-    """("Reading · 12 MB of 40 MB", 0.3); without a total the bar stays at its start."""
+    """("Step 2 of 4 · Reading · 12 MB of 40 MB", 0.325): the bar is of all steps together."""
     if progress is None:
         return f"{what}: waiting for the worker…" if waiting else f"{what}…", 0.0
-    words = f"{progress.stage} · {_amount(progress.done, progress.unit)}"
-    share = 0.0
+    step = f"Step {progress.number} of {progress.stages}" if progress.stages > 1 else ""
+    amount = _amount(progress.done, progress.unit)
     if progress.total:
-        share = min(1.0, max(0.0, progress.done / progress.total))
-        words += f" of {_amount(progress.total, progress.unit)}"
-    return words + (f" · {progress.detail}" if progress.detail else ""), share
+        amount += f" of {_amount(progress.total, progress.unit)}"
+    elif not progress.done:
+        amount = ""
+    words = filter(None, (step, progress.stage, amount, progress.detail))
+    return " · ".join(words), progress.share
 
 
 def _amount(number: float, unit: str) -> str:
@@ -89,7 +91,11 @@ def _seen(key: str, job_id: str, progress: Progress | None) -> Seen | None:
 
 
 def pace_of(seen: Seen | None) -> str:
-    """ "260 k rows/s · about 4 s left", over what this page has seen of the stage; "" at first."""
+    """ "260 k rows/s · about 4 s left", over what this page has seen of the stage; "" at first.
+
+    What takes longer than a second apiece has no rate, and time left is said to be of the step
+    where others follow.
+    """
     if seen is None or seen.seconds <= 0:
         return ""
     done = seen.latest.done - seen.first.done
@@ -99,11 +105,14 @@ def pace_of(seen: Seen | None) -> str:
     words = [_rate(rows, "rows", seen.seconds) if rows > 0 else _rate(done, unit, seen.seconds)]
     if seen.latest.total:
         left = (seen.latest.total - seen.latest.done) * seen.seconds / done
-        words.append(f"about {format_duration(left)} left")
-    return " · ".join(words)
+        step = " in this step" if seen.latest.number < seen.latest.stages else ""
+        words.append(f"about {format_duration(left)} left{step}")
+    return " · ".join(filter(None, words))
 
 
 def _rate(done: float, unit: str, seconds: float) -> str:
+    if done < seconds:
+        return ""
     if unit == "bytes":
         return f"{format_bytes(done / seconds)}/s"
     return f"{format_rate(done / seconds).removesuffix('/s').rstrip()} {unit}/s"

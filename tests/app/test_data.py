@@ -402,3 +402,22 @@ def test_progress_says_amounts_pace_and_time_left():
     assert pace_of(counted).replace("\xa0", " ") == "500 rows/s"
     assert pace_of(Seen("x", first, first, 3.0)) == ""
     assert pace_of(None) == ""
+
+
+def test_progress_names_its_step_and_has_one_bar_for_all_of_them():
+    first = Progress("Counting values", 0, 100, "rows", number=3, stages=4)
+    later = Progress("Counting values", 50, 100, "rows", number=3, stages=4)
+    words, share = words_of(later, "Preparing", waiting=False)
+    assert (words, share) == ("Step 3 of 4 · Counting values · 50 rows of 100 rows", 0.625)
+    pace = pace_of(Seen("x", first, later, 2.0)).replace("\xa0", " ")
+    assert pace == "25 rows/s · about 2.0 s left in this step"
+    last = Progress("Writing", 0, None, "rows", number=4, stages=4)
+    assert words_of(last, "Preparing", waiting=False) == ("Step 4 of 4 · Writing", 0.75)
+
+
+def test_what_takes_longer_than_a_second_apiece_has_no_rate_of_zero():
+    first = Progress("Fitting", 0, 27, "sweeps", number=1, stages=1)
+    later = Progress("Fitting", 2, 27, "sweeps", number=1, stages=1)
+    assert pace_of(Seen("x", first, later, 6.0)).replace("\xa0", " ") == "about 1 min 15 s left"
+    endless = Progress("Fitting", 2, None, "sweeps")
+    assert pace_of(Seen("x", first, endless, 6.0)) == ""

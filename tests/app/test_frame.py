@@ -155,6 +155,8 @@ def test_the_chip_shows_what_trains_before_what_waits_and_jobs_last(store):
     ]
     assert found[0].parameters == {"run": first} and found[1].parameters == {"run": second}
     assert found[2].done == 0.25
+    store.report_progress(job, Progress("Writing", 25, 100, "rows", number=4, stages=5))
+    assert frame.running()[2].words == "Preparing data · 65%", "of all its steps together"
 
 
 def test_csv_keeps_numbers_and_neutralises_formulas():

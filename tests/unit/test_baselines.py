@@ -85,6 +85,10 @@ def test_every_model_is_judged_by_the_very_rows_of_the_run(
         assert one.difference.difference == pytest.approx(one.auc - (found.own.auc or 0))
     stages = {event.stage for event in events if isinstance(event, Progress)}
     assert {"Fitting Logistic regression", "Fitting Boosted trees"} <= stages
+    told = [event for event in events if isinstance(event, Progress)]
+    shares = [event.share for event in told]
+    assert shares == sorted(shares), "the bar never goes back, whatever is not installed"
+    assert told[0].number == 1 and told[-1].number == told[-1].stages == len(stages)
 
 
 def test_codes_count_from_zero_within_each_field(model: TrainedModel, dataset: Dataset) -> None:

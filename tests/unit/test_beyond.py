@@ -392,6 +392,10 @@ def test_progress_is_told_sweep_by_sweep(five: TrainedModel) -> None:
     fitting = [e for e in events if isinstance(e, Progress) and e.unit == "sweeps"]
     assert fitting[0].done == 0 and fitting[-1].done == fitting[-1].total
     assert [e.done for e in fitting] == sorted(e.done for e in fitting)
+    told = [e for e in events if isinstance(e, Progress)]
+    shares = [e.share for e in told]
+    assert shares == sorted(shares) and {e.stages for e in told} == {2}
+    assert (told[0].number, told[-1].number, told[-1].unit) == (1, 2, "fields")
 
 
 def test_the_command_line_keeps_the_figures_and_prints_them(

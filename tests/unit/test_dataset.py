@@ -477,6 +477,12 @@ def test_progress_is_told_at_most_ten_times_a_second(tmp_path: Path, settings: S
     for stage in stages:
         last = [event for _, event in progress if event.stage == stage][-1]
         assert last.done == last.total
+    assert [next(e.number for _, e in progress if e.stage == each) for each in stages] == [
+        *(1, 2, 3, 4)
+    ]
+    assert {event.stages for _, event in progress} == {4}
+    shares = [event.share for _, event in progress]
+    assert shares == sorted(shares) and shares[-1] == 1.0, "one bar that only grows"
     steps = [at for at, event in progress if event.done != event.total]
     assert all(later - earlier >= 0.09 for earlier, later in pairwise(steps))
 

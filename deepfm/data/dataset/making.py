@@ -28,6 +28,8 @@ from deepfm.locks import FileLock, is_held
 _ASIDE: Final = ".making-"
 _LOCK: Final = "lock"
 _HASH_BLOCK: Final = 4 << 20
+COUNT_AND_WRITE: Final = 2
+"""Stages after the files were read."""
 
 
 def prepare(
@@ -73,6 +75,7 @@ def prepare(
     reporter = Reporter(on_event, cancelled)
     files = {"train": train, "validation": validation_file, "test": test}
     paths = {part: Path(path) for part, path in files.items() if path is not None}
+    reporter.plan(2 * len(paths) + COUNT_AND_WRITE)
     said = Said(label, _texts(positive), _texts(left_out))
     schema = _choose_schema(paths["train"], schema, said, settings)
     doubt = "" if said.label else doubt_of(schema.label)
@@ -141,6 +144,7 @@ def _make(
         made = aside / "dataset"
         made.mkdir()
         with sources() as opened:
+            reporter.plan(len(opened) + COUNT_AND_WRITE)
             recording = _record(Path(scratch), opened, recipe, reporter)
         write_dataset(
             made,

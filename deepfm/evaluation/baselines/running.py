@@ -39,11 +39,13 @@ def run_baselines(
     run was not trained on, Cancelled where the person asked to stop: nothing is kept then.
     """
     reporter = Reporter(on_event, cancelled)
-    reporter.step("Reading the rows", 0, 1, "parts")
+    reporter.plan(1 + len(fits))
+    reporter.step("Reading the rows", 0, None, "rows")
     data = baseline_data(model, dataset)
     own = model.scores()
     found, missing = [], {}
-    for name, fit in fits.items():
+    for place, (name, fit) in enumerate(fits.items()):
+        reporter.plan(len(fits) - place)  # fewer where one says nothing or is not installed
         watch = Watch(reporter, name, seconds_each)
         try:
             fitted = fit(data, watch)

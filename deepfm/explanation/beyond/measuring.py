@@ -1,5 +1,6 @@
 """A trained model to what its deep branch adds beyond pairs: fit, then look at fresh draws."""
 
+import itertools
 import time
 from typing import Final
 
@@ -51,7 +52,8 @@ def measure_beyond(
     rng = np.random.default_rng(seed)
     marginals = marginals_of(model.reference_ids)
     network = fold(model.weights, marginals)
-    progress = [0, 1]
+    reporter.plan(2)
+    progress, looked_at = [0, 1], itertools.count()
 
     def heed() -> None:
         reporter.step(_FITTING, progress[0], progress[1], "sweeps")
@@ -70,7 +72,7 @@ def measure_beyond(
             fitted,
             float(looked.deep.var()),
             rng,
-            lambda: reporter.step(_LOOKING, 0, None, "draws"),
+            lambda: reporter.step(_LOOKING, next(looked_at), marginals.num_fields, "fields"),
         )
     names = tuple(field.name for field in model.fields)
     return Beyond(
