@@ -162,11 +162,23 @@ def fields_chart(explanation: Explanation) -> str:
             f"{strongest.field} = {strongest.value} moves this score most: "
             f"{format_logit(strongest.total)}.",
         ),
-        "bars to the right raise the score, to the left lower it; the dot is their sum. Linear and "
-        "pairwise are exact; deep is sampled, and the thin line at its end is one standard error."
+        "bars to the right raise the score, to the left lower it"
+        + ("; the dot is their sum." if len(explanation.terms) > 1 else ".")
+        + _exactness(explanation)
         + (f" {more} fields that move it less stand in the numbers alone." if more else ""),
         _fields_table(rows, explanation),
     )
+
+
+def _exactness(explanation: Explanation) -> str:
+    """Which of the model's terms are exact, and how the network's part is known."""
+    exact = [term for term in explanation.terms if term != "deep"]
+    words = []
+    if exact:
+        words.append(f"{' and '.join(exact)} {'are' if len(exact) > 1 else 'is'} exact")
+    if "deep" in explanation.terms and explanation.permutations:
+        words.append("deep is sampled, and the thin line at its end is one standard error")
+    return f" {'; '.join(words).capitalize()}." if words else ""
 
 
 def _fields(

@@ -154,7 +154,8 @@ def training_chart(history: History) -> str:
             f"Log loss over {len(history.epochs)} epochs, ending at {lines[-1][3][-1]:.4f}.",
         ),
         "down is better. Training down while the held-out line turns up is memorising; the "
-        "training line is a running mean with dropout on, so it can lie above the other.",
+        "training line is a running mean, with dropout on where there is a network, so it can lie "
+        "above the other.",
         table(("epoch", *names), map(_epoch_row, history.epochs), numbers=7),
     )
 

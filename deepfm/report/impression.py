@@ -88,11 +88,15 @@ def _population(explanation: Explanation) -> list[str]:
     """What every contribution is measured against, and how sure the sampled ones are."""
     words = [
         f"Each term is shown minus its mean over {explanation.reference}, whose mean score "
-        f"is {format_logit(explanation.base, 4)}. A constant can move between the terms without "
-        "changing the model, so their raw values mean nothing by themselves. The parts add "
-        "up to the score."
+        f"is {format_logit(explanation.base, 4)}."
+        + (
+            " A constant can move between the terms without changing the model, so their raw "
+            "values mean nothing by themselves. The parts add up to the score."
+            if len(explanation.terms) > 1
+            else ""
+        )
     ]
-    if explanation.permutations:
+    if "deep" in explanation.terms and explanation.permutations:
         words.append(
             "The network's part is shared out to the fields by "
             f"{format_count(explanation.permutations)} random orders of the fields; its sum is "

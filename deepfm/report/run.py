@@ -6,7 +6,7 @@ from typing import Any, Final
 from deepfm.charts.history import history_of
 from deepfm.config import ModelConfig, TrainConfig, value_in_words
 from deepfm.evaluation import Evaluation, evaluate, roc_of, term_shares
-from deepfm.evaluation.branches import judge_branches
+from deepfm.evaluation.branches import JudgedBranch, judge_branches
 from deepfm.evaluation.counting import count
 from deepfm.evaluation.figures import auc_of
 from deepfm.events import Notice, Started
@@ -113,11 +113,20 @@ def _judged(model: TrainedModel, found: Evaluation) -> list[str]:
                 calibration_chart(found.calibration),
             ),
         ),
+        *(_branches(model, found, branches) if len(model.model.terms) > 1 else ()),
+    ]
+
+
+def _branches(
+    model: TrainedModel, found: Evaluation, branches: Mapping[str, JudgedBranch]
+) -> list[str]:
+    """What each ranks alone, and its share of the score; of a single term neither says a thing."""
+    return [
         section(
             "The branches",
             branches_chart(branches) if found.auc is not None else "",
             _shares(model, found),
-        ),
+        )
     ]
 
 

@@ -37,7 +37,7 @@ def fields_view(shown: Shown) -> None:
         fields_figure(explanation, before, most=most, other=shown.other_values),
         key="impression_fields",
         height=bar_height(min(len(rows), most + 1)),
-        caption=_caption(explanation, before),
+        caption=caption_of(explanation, before),
         alt=_finding(explanation),
         table=lambda: fields_table(explanation, before),
     )
@@ -62,12 +62,15 @@ def _samples(shown: Shown, explanation: Explanation) -> None:
         )
 
 
-def _caption(explanation: Explanation, before: Explanation | None) -> str:
+def caption_of(explanation: Explanation, before: Explanation | None) -> str:
+    """How to read the bars; of pairs and of samples only where the model has them."""
     words = (
         f"one row a field, the strongest first; to the right it raises the score, against "
-        f"{explanation.against}. A pair's effect is shared between its two fields."
+        f"{explanation.against}."
     )
-    if explanation.deep_standard_error:
+    if explanation.pairs:
+        words += " A pair's effect is shared between its two fields."
+    if "deep" in explanation.terms and explanation.deep_standard_error:
         words += " The whisker at the network's part is one standard error to each side."
     if before is not None:
         words += " The hollow diamond is where the field's sum was before your change."

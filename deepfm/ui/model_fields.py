@@ -34,16 +34,22 @@ def show_fields(model: TrainedModel, scores: Scores) -> None:
         field_sizes_figure(sizes),
         key="model_fields",
         height=bar_height(min(len(order), MOST_FIELDS), least=160, each=26, around=70),
-        caption=(
-            "how far, up or down, a field moves the score of an impression on average, against a "
-            "typical one; a pair's effect is shared between its two fields. Whiskers are one "
-            "standard error."
-            + sampled_in_words(sizes)
-            + (f" The {MOST_FIELDS} strongest fields." if len(order) > MOST_FIELDS else "")
-        ),
+        caption=caption_of(sizes),
         alt=fields_in_words(sizes),
         table=lambda: fields_table(sizes),
     )
+
+
+def caption_of(sizes: FieldSizes) -> str:
+    """How to read the bars; of pairs and of samples only where the model has them."""
+    words = "how far, up or down, a field moves the score of an impression on average, against a "
+    words += "typical one"
+    if "pairwise" in sizes.mean:
+        words += "; a pair's effect is shared between its two fields"
+    words += f". Whiskers are one standard error.{sampled_in_words(sizes)}"
+    if len(sizes.fields) > MOST_FIELDS:
+        words += f" The {MOST_FIELDS} strongest fields."
+    return words
 
 
 def _sizes(model: TrainedModel, scores: Scores) -> FieldSizes:

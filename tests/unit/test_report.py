@@ -95,6 +95,24 @@ def test_every_model_has_both_reports(name, tmp_path):
         assert format_logit(getattr(why, term)) in one.words
 
 
+@pytest.mark.parametrize("name", ALL_MODELS)
+def test_a_report_speaks_of_no_term_that_its_model_lacks(name, tmp_path):
+    model = open_model(tmp_path / "run", **ALL_MODELS[name])
+    several = len(model.model.terms) > 1
+    assert ("The branches" in read(run_report(model)).words) == several
+    one = read(impression_report(model, explain(model, row=3, permutations=10))).words
+    one = one.replace("its sum is exact", "")
+    for words, has in {
+        "the dot is their sum": several,
+        "can move between the terms": several,
+        " is exact": len({"linear", "pairwise"} & set(model.model.terms)) == 1,
+        "Linear and pairwise are exact": {"linear", "pairwise"} <= set(model.model.terms),
+        "eep is sampled": "deep" in model.model.terms,
+        "The network's part": "deep" in model.model.terms,
+    }.items():
+        assert (words in one) == has, words
+
+
 def test_the_report_of_a_real_training_shows_how_it_learned(tmp_path):
     model = trained_on(clicks_dataset(tmp_path / "data", rows=600), tmp_path / "run", epochs=3)
     save_beyond(model, measure_beyond(model))
@@ -141,6 +159,7 @@ def test_sampled_fields_have_their_error_and_unsampled_ones_no_deep(tmp_path):
     plain = read(impression_report(model, explain(model, row=1)))
     assert "error of deep" in sampled.words and "20 random orders" in sampled.words
     assert "error of deep" not in plain.words and "random orders" not in plain.words
+    assert "deep is sampled" in sampled.words and "deep is sampled" not in plain.words
 
 
 def test_another_impression_as_reference_is_named(tmp_path):

@@ -1,0 +1,31 @@
+"""What is written under a chart holds for the model whose chart it is."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepfm.explanation import explain
+from deepfm.explanation.overall import FieldSizes
+from deepfm.trained import open_run
+from deepfm.ui import impression_fields, model_fields
+from tests.unit.run_folders import ALL_MODELS, ModelConfig, RunSpec, write_run
+
+PAIRS = "pair's effect is shared between its two fields"
+
+
+@pytest.mark.parametrize("name", ALL_MODELS)
+def test_the_bars_of_fields_speak_of_pairs_and_samples_only_where_there_are_some(name, tmp_path):
+    model = open_run(
+        write_run(Path(tmp_path) / "run", RunSpec(model=ModelConfig(**ALL_MODELS[name])))
+    )
+    terms = model.model.terms
+    explanation = explain(model, row=0, permutations=4)
+    one = impression_fields.caption_of(explanation, None)
+    assert (PAIRS in one) == ("pairwise" in terms)
+    assert ("whisker" in one) == ("deep" in terms)
+    means = {term: np.ones(2) for term in terms}
+    sizes = FieldSizes(("a", "b"), means, means, dict.fromkeys(terms, 9), 4 * ("deep" in terms))
+    all_rows = model_fields.caption_of(sizes)
+    assert (PAIRS in all_rows) == ("pairwise" in terms)
+    assert ("sampled" in all_rows) == ("deep" in terms)
