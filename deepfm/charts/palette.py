@@ -53,6 +53,10 @@ COLOURS: Final[Mapping[Mode, Mapping[str, str]]] = MappingProxyType(
             "run4": "#5b6472",
             "run5": "#9c3d2a",
             "run6": "#2f8f3e",
+            "blackblack": "#000000",
+            "blackwhite": "#000000",
+            "whiteblack": "#ffffff",
+            "whitewhite": "#ffffff",
         },
         "dark": {
             "ground": "#0e1117",
@@ -73,10 +77,17 @@ COLOURS: Final[Mapping[Mode, Mapping[str, str]]] = MappingProxyType(
             "run4": "#aab4c4",
             "run5": "#e58a76",
             "run6": "#79d67f",
+            "blackblack": "#000000",
+            "blackwhite": "#ffffff",
+            "whiteblack": "#000000",
+            "whitewhite": "#ffffff",
         },
     }
 )
-"""Chosen by measure: the terms keep 4.4:1 on their ground and differ for protan and deutan eyes."""
+"""Chosen by measure: the terms keep 4.4:1 on their ground and differ for protan and deutan eyes.
+
+The last four are for words on a filled ground: black or white in light, black or white in dark.
+"""
 
 RUN_COLOURS: Final = tuple(f"run{number}" for number in range(1, 7))
 RUN_MARKERS: Final = ("circle", "square", "diamond", "triangle-up", "x", "star")
@@ -149,6 +160,57 @@ def pairs_colorscale() -> list[list[Any]]:
         [0.5, colour("surface")],
         [1.0, colour("raises")],
     ]
+
+
+Scale = Sequence[Sequence[Any]]
+"""A plotly colour scale: places from 0 to 1, each with its colour."""
+
+
+def inked(text: str, scale: Scale, place: float) -> str:
+    """A cell's text in black or white, whichever reads better there, in either theme.
+
+    scale  of named colours; place is 0 at its one end and 1 at its other
+    Black or white is at least 4.58:1 on any colour; one ink for a whole scale is not.
+    """
+    names = [_better_ink(_blended(scale, place, mode)) for mode in COLOURS]
+    return f'<span style="color:{colour("".join(names))}">{text}</span>' if text else ""
+
+
+def _better_ink(ground: Sequence[float]) -> str:
+    bright = luminance(ground) + 0.05
+    return "black" if bright / 0.05 >= 1.05 / bright else "white"
+
+
+def luminance(rgb: Sequence[float]) -> float:
+    """Relative luminance of a colour (WCAG 2): red, green, blue from 0 to 255; 0 black, 1 white."""
+    parts = [part / 255 for part in rgb]
+    straight = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    ]
+    return 0.2126 * straight[0] + 0.7152 * straight[1] + 0.0722 * straight[2]
+
+
+def _blended(scale: Scale, place: float, mode: Mode) -> list[float]:
+    """The colour at a place of a scale over the theme's ground, red, green, blue."""
+    place = min(1.0, max(0.0, place))
+    after = next(n for n, (at, _) in enumerate(scale) if at >= place)
+    (low, first), (high, last) = scale[max(0, after - 1)], scale[after]
+    share = (place - low) / (high - low) if high > low else 0.0
+    mixed = [
+        a + share * (b - a)
+        for a, b in zip(_channels(first, mode), _channels(last, mode), strict=True)
+    ]
+    ground = _channels(colour("ground"), mode)
+    return [mixed[3] * a + (1 - mixed[3]) * b for a, b in zip(mixed[:3], ground[:3], strict=True)]
+
+
+def _channels(named: str, mode: Mode) -> list[float]:
+    """A named colour as red, green, blue from 0 to 255 and alpha from 0 to 1."""
+    found = _NAMED.fullmatch(named)
+    assert found is not None, named
+    hexadecimal = COLOURS[mode][found[1]]
+    alpha = 1.0 if found[2] is None else float(found[2])
+    return [*(float(int(hexadecimal[place : place + 2], 16)) for place in (1, 3, 5)), alpha]
 
 
 def label(text: object) -> str:

@@ -6,7 +6,8 @@ __VIEW__
 __PICTURE__
 const NAMED = /var\(--dfm-([a-z0-9]+)(?:,\s*([0-9.]+))?\)/g;
 const AXIS = /^[xy]axis\d*$/;
-// Below so many pixels a figure's own `meta.narrow` is laid over its layout, height and all.
+// Below so many pixels a figure's own `meta.narrow` is laid over its layout, height and all. The
+// figure may name another width, `below`, and a sentence for the caption, `note`.
 const NARROW = 480;
 const CONFIG = {
   displaylogo: false,
@@ -179,8 +180,10 @@ async function drawOnce(state, Plotly) {
     },
   };
   delete layout.title;
-  const narrow = width < NARROW ? figure.layout.meta?.narrow : undefined;
-  if (narrow) Object.assign(layout, merged(layout, narrow));
+  const { below = NARROW, note = '', ...changes } = figure.layout.meta?.narrow ?? {};
+  const narrow = width < below;
+  if (narrow) Object.assign(layout, merged(layout, changes));
+  showCaption(state, narrow ? note : '');
   state.chart.style.height = `${layout.height}px`;
   keepZoom(state, layout);
   const config = { ...CONFIG, ...state.config };
@@ -191,6 +194,13 @@ async function drawOnce(state, Plotly) {
   await react(state, Plotly, data, layout, config);
   state.shown = shown;
   state.drawnText = state.text;
+}
+
+function showCaption(state, note) {
+  state.note = note;
+  const words = [state.words, note].filter(Boolean).join(' ').replaceAll(' %', '\u00a0%');
+  if (state.caption.textContent !== words) state.caption.textContent = words;
+  state.caption.hidden = !words;
 }
 
 // The numbers in the cells of a wide table lie over each other on a phone; colours and clicks stay.
@@ -480,8 +490,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     state.chart.setAttribute('aria-label', data.alt);
     state.heading.textContent = data.title;
     state.heading.hidden = !data.title;
-    state.caption.textContent = data.caption.replaceAll(' %', '\u00a0%');
-    state.caption.hidden = !data.caption;
+    if (state.words !== data.caption) { state.words = data.caption; showCaption(state, state.note ?? ''); }
     setSlider(state, data.slider);
     waitForPoints(state);
     // What is on the page already is drawn anew after the words that came with it are painted.

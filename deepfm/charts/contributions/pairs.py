@@ -1,6 +1,6 @@
 """One impression's pairs to a heat map, the fields with the strongest pairs first."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import plotly.graph_objects as go
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from deepfm.charts.palette import (
     colour,
     format_logit,
+    inked,
     label,
     new_figure,
     pairs_colorscale,
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 MOST_PAIR_FIELDS: Final = 40
 """Fields in the chart; of more, those with the strongest pairs."""
 LONGEST_NAME: Final = 18
+MOST_NARROW: Final = 14
+"""Fields where there is no room for all: so many have labels that can be read on a phone."""
+NARROW_NAME: Final = 16
+COLUMN: Final = 11
+"""Pixels of a column whose label does not touch the next one's."""
 MOST_WITH_NUMBERS: Final = 14
 """Up to so many fields the cells have their numbers in them."""
 
@@ -66,7 +72,9 @@ def pairs_figure(explanation: "Explanation", chosen: tuple[str, str] | None = No
         zmax=reach or 1.0,
         xgap=2 if few else 1,
         ygap=2 if few else 1,
-        text=[[_cell(value) for value in row] for row in matrix[1:, :-1]] if few else None,
+        text=[[_cell(value, reach or 1.0) for value in row] for row in matrix[1:, :-1]]
+        if few
+        else None,
         texttemplate="%{text}" if few else None,
         textfont={"size": 11},
         hoverongaps=False,
@@ -109,9 +117,44 @@ def pairs_figure(explanation: "Explanation", chosen: tuple[str, str] | None = No
         showgrid=False,
         zeroline=False,
     )
+    figure.update_layout(meta={"narrow": _narrow(explanation, fields)})
     if chosen is not None:
         _frame(figure, fields, chosen)
     return figure
+
+
+def _narrow(explanation: "Explanation", fields: list[str]) -> dict[str, Any]:
+    """On a narrow page: the first fields, a row's value below its name."""
+    names = shortened_apart(fields, NARROW_NAME)
+    layout = narrow_triangle(len(fields), labels=170)
+    layout["yaxis"]["ticktext"] = [
+        f"{label(names[name])}<br><b>{label(shortened(explanation.values[name], NARROW_NAME))}</b>"
+        for name in fields[1:]
+    ]
+    return layout
+
+
+def narrow_triangle(fields: int, labels: int) -> dict[str, Any]:
+    """The layout of a triangle of pairs where there is no room for all its fields.
+
+    labels  pixels that the labels of the rows take where there is room
+    """
+    shown = min(fields, MOST_NARROW)
+    layout: dict[str, Any] = {
+        "height": 110 + 31 * shown,
+        "xaxis": {"range": [-0.5, shown - 1.5], "tickangle": -60, "tickfont": {"size": 11}},
+        "yaxis": {
+            "range": [shown - 1.5, -0.5],
+            "autorange": False,
+            "tickfont": {"size": 11},
+        },
+    }
+    if fields > shown:
+        layout["below"] = labels + COLUMN * fields
+        layout["note"] = (
+            f"There is room here for the {shown} fields with the strongest pairs; the list has more."
+        )
+    return layout
 
 
 def pairs_height(fields: int) -> int:
@@ -150,5 +193,7 @@ def _frame(figure: go.Figure, fields: list[str], chosen: tuple[str, str]) -> Non
     )
 
 
-def _cell(value: float) -> str:
-    return "" if np.isnan(value) or abs(value) < 0.05 else format_logit(value, 1)
+def _cell(value: float, reach: float) -> str:
+    if np.isnan(value) or abs(value) < 0.05:
+        return ""
+    return inked(format_logit(value, 1), pairs_colorscale(), 0.5 + value / (2 * reach))

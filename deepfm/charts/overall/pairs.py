@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import plotly.graph_objects as go
 
+from deepfm.charts.contributions.pairs import NARROW_NAME, narrow_triangle
 from deepfm.charts.palette import (
     colour,
     decimals_of,
     format_count,
     format_logit,
+    inked,
     label,
     new_figure,
     pairs_colorscale,
@@ -37,20 +39,26 @@ def pair_strengths_figure(found: "PairStrengths") -> go.Figure:
     names = [label(shortened(found.fields[n], 18)) for n in order]
     matrix = found.strength[np.ix_(order, order)]
     matrix = np.where(np.tril(np.ones_like(matrix), -1) > 0, matrix, np.nan)[1:, :-1]
+    scale = [[0.0, colour("pairwise", 0.04)], [1.0, colour("pairwise")]]
     few, top = len(order) <= 12, float(np.nanmax(matrix)) or 1.0
     figure = new_figure("Which pairs of fields matter, over all impressions")
     figure.add_heatmap(
         z=matrix,
         x=list(range(len(order) - 1)),
         y=list(range(len(order) - 1)),
-        colorscale=[[0.0, colour("pairwise", 0.04)], [1.0, colour("pairwise")]],
+        colorscale=scale,
         zmin=0.0,
         zmax=top,
         xgap=2,
         ygap=2,
         hoverongaps=False,
         text=[
-            ["" if np.isnan(x) or x < top / 5 else f"{x:.{decimals_of(top)}f}" for x in row]
+            [
+                ""
+                if np.isnan(x) or x < top / 5
+                else inked(f"{x:.{decimals_of(top)}f}", scale, x / top)
+                for x in row
+            ]
             for row in matrix
         ]
         if few
@@ -65,7 +73,12 @@ def pair_strengths_figure(found: "PairStrengths") -> go.Figure:
         colorbar={
             "title": {"text": "logit", "font": {"size": 12, "color": colour("muted")}},
             "thickness": 8,
-            "len": 0.6,
+            # In the corner that the triangle leaves empty.
+            "x": 0.97,
+            "xanchor": "right",
+            "y": 1.0,
+            "yanchor": "top",
+            "len": 0.45,
             "outlinewidth": 0,
             "tickfont": {"size": 12, "color": colour("muted")},
         },
@@ -86,6 +99,11 @@ def pair_strengths_figure(found: "PairStrengths") -> go.Figure:
         showgrid=False,
         zeroline=False,
     )
+    narrow = narrow_triangle(len(order), labels=140)
+    narrow["yaxis"]["ticktext"] = [
+        label(shortened(found.fields[n], NARROW_NAME)) for n in order[1:]
+    ]
+    figure.update_layout(meta={"narrow": narrow})
     figure.update_xaxes(tickfont={"size": size, "color": colour("text")})
     figure.update_yaxes(tickfont={"size": size, "color": colour("text")})
     return figure
@@ -145,8 +163,7 @@ def pair_values_figure(found: "PairValues") -> go.Figure:
         xgap=2,
         ygap=2,
         text=[
-            ["" if abs(x) < reach / 10 else format_logit(x, decimals_of(reach, 2)) for x in row]
-            for row in shown
+            ["" if abs(x) < reach / 10 else _amount(float(x), reach) for x in row] for row in shown
         ]
         if few
         else None,
@@ -202,6 +219,11 @@ def _strongest_places(found: "PairValues") -> tuple[list[int], list[int]]:
         reach = np.abs(found.logit).max(axis=axis, initial=0.0)
         both.append(sorted(np.argsort(-reach, kind="stable")[:MOST_VALUES].tolist()))
     return both[0], both[1]
+
+
+def _amount(value: float, reach: float) -> str:
+    words = format_logit(value, decimals_of(reach, 2))
+    return inked(words, pairs_colorscale(), 0.5 + value / (2 * reach))
 
 
 def _value(text: str) -> str:
