@@ -11,8 +11,8 @@ rounding. Dropout on the embeddings draws anew for each occurrence and cannot be
 folded, collected   float32[n, C]   one row per feature in its place, of which the first H are the
                                     layer's width; then K factors, linear weight, Σ v², and a 1
 places              int32[B, F]     the place of each lookup
-features            int64[n]        the feature in each place; begins, ends int64[F] say which
-                                    places are each field's
+order                               which feature stands in which place, and which places are
+                                    each field's
 spread              float32[B, C]   the slopes of the same columns, for each row of the batch
 first               float32[F·K, H] the first layer's weights, transposed
 """
@@ -21,9 +21,10 @@ from typing import Final
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-from deepfm.training.cpu_kernels import AdamConstants, Columns, Floats, Ids, adam
+from deepfm.training.cpu_adam import AdamConstants, adam
+from deepfm.training.cpu_kernels import RowTerms
+from deepfm.training.cpu_tables import Fields, Floats, Ids, Order, Tables
 
 COLUMNS_MORE: Final = 3
 """Linear weight, Σ v², and the 1 that counts occurrences, after the layer and the factors."""
@@ -39,20 +40,12 @@ def columns_of(hidden: int, factors: int) -> int:
 
 
 @_compiled
-def fold(
-    table: Floats,
-    features: NDArray[np.int64],
-    begins: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    first_field: int,
-    last_field: int,
-    columns: Columns,
-    first: Floats,
-    folded: Floats,
-) -> None:
+def fold(tables: Tables, order: Order, fields: Fields, first: Floats, folded: Floats) -> None:
     """What each feature of some fields adds to a row: W_f v, v, w and Σ v²."""
+    table, columns = tables.weights, tables.columns
+    features, begins, ends = order.features, order.begins, order.ends
     size, hidden = columns.factors, first.shape[1]
-    for field in range(first_field, last_field):
+    for field in range(fields.begin, fields.end):
         for place in range(begins[field], ends[field]):
             values, target = table[features[place]], folded[place]
             for i in range(hidden):
@@ -74,22 +67,15 @@ def fold(
 
 @_compiled
 def gather_folded(
-    folded: Floats,
-    places: Ids,
-    bias: Floats,
-    total: Floats,
-    before: Floats,
-    factor_sums: Floats,
-    linear_sums: Floats,
-    pairwise: Floats,
+    folded: Floats, places: Ids, bias: Floats, total: Floats, before: Floats, terms: RowTerms
 ) -> None:
     """Add up the features of every row: the first layer before its activation, and the FM's sums.
 
-    total         float32[C]      room for one row
-    before        float32[B, H]   the first layer's output, with its bias
-    factor_sums   float32[B, K] · linear_sums, pairwise float32[B]
+    total    float32[C]      room for one row
+    before   float32[B, H]   the first layer's output, with its bias
     """
-    fields, hidden, size = places.shape[1], before.shape[1], factor_sums.shape[1]
+    fields, hidden, size = places.shape[1], before.shape[1], terms.factor_sums.shape[1]
+    factor_sums, linear_sums, pairwise = terms.factor_sums, terms.linear_sums, terms.pairwise
     in_fours = fields // 4 * 4
     for row in range(len(places)):
         for i in range(len(total)):
@@ -116,14 +102,12 @@ def gather_folded(
 
 
 @_compiled
-def spread_slopes(
-    before_slopes: Floats, slopes: Floats, factor_sums: Floats, spread: Floats
-) -> None:
+def spread_slopes(before_slopes: Floats, terms: RowTerms) -> None:
     """Every row's slopes in the columns of the folded table.
 
     before_slopes   float32[B, H]   d loss / d first layer before its activation
-    slopes          float32[B]      d loss / d logit
     """
+    factor_sums, slopes, spread = terms.factor_sums, terms.slopes, terms.spread
     hidden, size = before_slopes.shape[1], factor_sums.shape[1]
     for row in range(len(slopes)):
         target, slope = spread[row], slopes[row]
@@ -136,12 +120,10 @@ def spread_slopes(
 
 
 @_compiled
-def scatter_folded(
-    places: Ids, first_field: int, last_field: int, spread: Floats, collected: Floats
-) -> None:
+def scatter_folded(places: Ids, fields: Fields, spread: Floats, collected: Floats) -> None:
     """Add each row's slopes to those of its features in these fields, in the order of the rows."""
     width = spread.shape[1]
-    for field in range(first_field, last_field):
+    for field in range(fields.begin, fields.end):
         for row in range(len(places)):
             target, source = collected[places[row, field]], spread[row]
             for i in range(width):
@@ -150,13 +132,9 @@ def scatter_folded(
 
 @_compiled
 def unfold(
-    table: Floats,
-    features: NDArray[np.int64],
-    begins: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    first_field: int,
-    last_field: int,
-    columns: Columns,
+    tables: Tables,
+    order: Order,
+    fields: Fields,
     first: Floats,
     linear_scale: np.float32,
     l2: np.float32,
@@ -170,8 +148,10 @@ def unfold(
     gradient         float32[n, S]     in the features' places
     first_gradient   float32[F·K, H]   of the fields' own rows, written anew
     """
+    table, columns = tables.weights, tables.columns
+    features, begins, ends = order.features, order.begins, order.ends
     size, hidden, width = columns.factors, first.shape[1], table.shape[1]
-    for field in range(first_field, last_field):
+    for field in range(fields.begin, fields.end):
         layer = first[field * size : (field + 1) * size]
         layer_gradient = first_gradient[field * size : (field + 1) * size]
         layer_gradient[:] = _ZERO
@@ -208,16 +188,10 @@ def unfold(
 
 @_compiled
 def move_fields(
-    table: Floats,
-    mean: Floats,
-    square: Floats,
-    features: NDArray[np.int64],
-    begins: NDArray[np.int64],
-    ends: NDArray[np.int64],
+    tables: Tables,
+    order: Order,
     ids: Ids,
-    first_field: int,
-    last_field: int,
-    columns: Columns,
+    fields: Fields,
     first: Floats,
     linear_scale: np.float32,
     l2: np.float32,
@@ -229,29 +203,15 @@ def move_fields(
 ) -> None:
     """Scatter, unfold, and a step of Adam for all features of some fields, in one call.
 
-    Places are features here, and mean and square Adam's moments, float32[V, S].
+    Places are features here.
     """
-    scatter_folded(ids, first_field, last_field, spread, collected)
-    unfold(
-        table,
-        features,
-        begins,
-        ends,
-        first_field,
-        last_field,
-        columns,
-        first,
-        linear_scale,
-        l2,
-        collected,
-        gradient,
-        first_gradient,
-    )
-    begin, end = begins[first_field], ends[last_field - 1]
+    scatter_folded(ids, fields, spread, collected)
+    unfold(tables, order, fields, first, linear_scale, l2, collected, gradient, first_gradient)
+    begin, end = order.begins[fields.begin], order.ends[fields.end - 1]
     adam(
-        table[begin:end].reshape(-1),
+        tables.weights[begin:end].reshape(-1),
         gradient[begin:end].reshape(-1),
-        mean[begin:end].reshape(-1),
-        square[begin:end].reshape(-1),
+        tables.mean[begin:end].reshape(-1),
+        tables.square[begin:end].reshape(-1),
         constants,
     )

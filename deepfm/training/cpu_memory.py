@@ -1,4 +1,4 @@
-"""A model's weights to the arrays that the CPU step works in, and back as views."""
+"""A batch's size to the memory that the CPU step works in, used again by the next batch."""
 
 from dataclasses import dataclass
 from typing import Final, Self
@@ -8,74 +8,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deepfm.model import DeepFM
 from deepfm.training.cpu_folded import columns_of
-from deepfm.training.cpu_kernels import ABSENT, Columns, Floats
+from deepfm.training.cpu_kernels import RowTerms
 from deepfm.training.cpu_network import Layer, Network, Share
+from deepfm.training.cpu_tables import Floats, Ids, Order, Tables
+from deepfm.training.order import Piece
 
 OWN_FOLDED_BYTES: Final = 1 << 20
 """Up to this size each part folds all features for itself. It computes more, but what one core
 writes and another reads has to go from cache to cache: several times slower (measured)."""
-
-
-@dataclass(frozen=True)
-class Tables:
-    """All embedding tables side by side, float32[V, S], with what Adam keeps of each number.
-
-    offsets   int[F + 1]    where each field's rows begin
-    marks     int32[V, 2]   the step in which a row was last found in a batch, and its place then
-    last      int64[V]      the last step that a row has had
-    """
-
-    weights: Floats
-    mean: Floats
-    square: Floats
-    columns: Columns
-    offsets: NDArray[np.int64]
-    marks: NDArray[np.int32]
-    last: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, model: DeepFM) -> Self:
-        """Move the model's tables into one array; its embeddings become views of it."""
-        width = sum(table.embedding_dim for table in model.tables())
-        weights = torch.empty(sum(model.field_dims), width)
-        places, start = {}, 0
-        for table in model.tables():
-            place = weights[:, start : start + table.embedding_dim]
-            place.copy_(table.weight.data)
-            table.weight.data = place
-            places[id(table)] = start
-            start += table.embedding_dim
-        array = weights.numpy()
-        return cls(
-            array,
-            np.zeros_like(array),
-            np.zeros_like(array),
-            _columns(model, places),
-            np.cumsum((0, *model.field_dims), dtype=np.int64),
-            np.zeros((len(array), 2), np.int32),
-            np.zeros(len(array), np.int64),
-        )
-
-    def flat(self, first_field: int, last_field: int) -> tuple[Floats, Floats, Floats]:
-        """Weights, mean and square of some fields' rows as flat views."""
-        rows = slice(self.offsets[first_field], self.offsets[last_field])
-        weights, mean, square = (
-            array[rows].reshape(-1) for array in (self.weights, self.mean, self.square)
-        )
-        return weights, mean, square
-
-
-def _columns(model: DeepFM, places: dict[int, int]) -> Columns:
-    terms = model.config.terms
-    deep_table = model.deep_factors if model.deep_factors is not None else model.factors
-    return Columns(
-        linear=places[id(model.linear.table)] if model.linear is not None else ABSENT,
-        pairwise=places[id(model.factors)] if "pairwise" in terms else ABSENT,
-        deep=places[id(deep_table)] if "deep" in terms else ABSENT,
-        factors=model.config.num_factors if terms != ("linear",) else 0,
-    )
 
 
 @dataclass(frozen=True)
@@ -114,18 +55,15 @@ class FirstLayer:
 class Places:
     """Where the features of a batch have their gradients: all features, or those it looks up.
 
-    features       int64[n]      the feature in each place, field by field
-    begins, ends   int64[F]      the places of each field
+    order          the n places, field by field
     lookups        int32[B, F]   the place of each lookup; None where places are features
     gradient       float32[n, S]
     folded, collected   float32[n, C]   as in cpu_folded.py; C = 0 where nothing is ever folded.
                                         `folded` is one a part: its own where that is small
     """
 
-    features: NDArray[np.int64]
-    begins: NDArray[np.int64]
-    ends: NDArray[np.int64]
-    lookups: NDArray[np.int32] | None
+    order: Order
+    lookups: Ids | None
     gradient: Floats
     folded: tuple[Floats, ...]
     collected: Floats
@@ -133,9 +71,9 @@ class Places:
     @classmethod
     def of_all(cls, tables: Tables, columns: int, parts: int) -> Self:
         """Every feature in a place of its number; columns is C."""
-        count = len(tables.weights)
-        begins, ends = tables.offsets[:-1], tables.offsets[1:]
-        return cls._of(np.arange(count), begins, ends, None, tables, columns, parts)
+        features = np.arange(len(tables.weights))
+        order = Order(features, tables.offsets[:-1], tables.offsets[1:])
+        return cls._of(order, None, tables, columns, parts)
 
     @classmethod
     def of_batch(cls, tables: Tables, columns: int, parts: int, rows: int) -> Self:
@@ -144,35 +82,17 @@ class Places:
         begins = np.concatenate(([0], np.cumsum(most)[:-1]))
         lookups = np.zeros((rows, len(most)), np.int32)
         features = np.zeros(int(most.sum()), np.int64)
-        return cls._of(features, begins, begins.copy(), lookups, tables, columns, parts)
+        order = Order(features, begins, begins.copy())
+        return cls._of(order, lookups, tables, columns, parts)
 
     @classmethod
     def _of(
-        cls,
-        features: NDArray[np.int64],
-        begins: NDArray[np.int64],
-        ends: NDArray[np.int64],
-        lookups: NDArray[np.int32] | None,
-        tables: Tables,
-        columns: int,
-        parts: int,
+        cls, order: Order, lookups: Ids | None, tables: Tables, columns: int, parts: int
     ) -> Self:
-        count, width = len(features), tables.weights.shape[1]
+        count, width = len(order.features), tables.weights.shape[1]
         own = parts if 4 * count * columns <= OWN_FOLDED_BYTES else 1
         folded = tuple(zeros(count, columns) for _ in range(own)) * (parts // own)
-        return cls(
-            features,
-            begins,
-            ends,
-            lookups,
-            zeros(count, width),
-            folded,
-            zeros(count, columns),
-        )
-
-    def of_fields(self, first: int, last: int) -> slice:
-        """The places of some neighbouring fields."""
-        return slice(self.begins[first], self.ends[last - 1])
+        return cls(order, lookups, zeros(count, width), folded, zeros(count, columns))
 
     @property
     def folds_apart(self) -> bool:
@@ -181,7 +101,7 @@ class Places:
 
     def __len__(self) -> int:
         """How many are taken."""
-        return int((self.ends - self.begins).sum())
+        return int((self.order.ends - self.order.begins).sum())
 
 
 @dataclass(frozen=True)
@@ -191,9 +111,7 @@ class Buffers:
     ids         int32[B, F], one for each part
     inputs      the input of each layer, float32[B, width]
     input_slopes   d loss / d of the same
-    factor_sums    float32[B, K]
-    logits, slopes float32[B]       slopes: d loss / d logit
-    spread      float32[B, C]       the slopes in the columns of the folded tables; C = 0 without
+    terms       of all rows
     sums        float64[parts, 3], as loss_and_slope's
     shares      the same memory, a part of the rows each
     places      where the batch's features have their gradients
@@ -202,26 +120,22 @@ class Buffers:
     ids: tuple[NDArray[np.int32], ...]
     inputs: list[Tensor]
     input_slopes: list[Tensor]
-    factor_sums: Floats
-    logits: Tensor
-    slopes: Floats
-    spread: Floats
+    terms: RowTerms
     sums: NDArray[np.float64]
     shares: list[Share]
     places: Places
 
     def __len__(self) -> int:
-        return len(self.logits)
+        return len(self.terms.logits)
 
     @classmethod
     def of(cls, rows: int, factors: int, network: Network, parts: int, places: Places) -> Self:
         """Room for a batch of this many rows."""
         inputs = [torch.zeros(rows, layer.weight.shape[1]) for layer in network.layers]
         input_slopes = [torch.zeros_like(each) for each in inputs]
-        factor_sums = zeros(rows, factors)
-        linear_sums, pairwise, deep, slopes = (zeros(rows) for _ in range(4))
-        logits = torch.zeros(rows)
-        spread = zeros(rows, places.folded[0].shape[1])
+        columns = places.folded[0].shape[1]
+        shapes = ((rows, factors), *((rows,) for _ in range(5)), (rows, columns))
+        terms = RowTerms._make(zeros(*shape) for shape in shapes)
         shares = []
         for part in range(parts):
             here = share_of(rows, part, parts)
@@ -233,28 +147,47 @@ class Buffers:
                     tuple(tensor.numpy() for tensor in mine),
                     theirs,
                     tuple(tensor.numpy() for tensor in theirs),
-                    factor_sums[here],
-                    linear_sums[here],
-                    pairwise[here],
-                    deep[here],
-                    logits.numpy()[here],
-                    slopes[here],
-                    spread[here],
+                    RowTerms._make(array[here] for array in terms),
                 )
             )
-        fields = len(places.begins)
+        fields = len(places.order.begins)
         return cls(
             tuple(torch.zeros(rows, fields, dtype=torch.int32).numpy() for _ in range(parts)),
             inputs,
             input_slopes,
-            factor_sums,
-            logits,
-            slopes,
-            spread,
+            terms,
             np.zeros((parts, 3)),
             shares,
             places,
         )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """ids int32[B, F], labels float32[B], and the seeds of dropout, one a layer's input.
+
+    ids     one a part, the same array for all or each part's own
+    piece   where each part gathers its own from, None where they are there
+    """
+
+    ids: tuple[Ids, ...]
+    piece: Piece | None
+    labels: Floats
+    seeds: NDArray[np.uint32]
+    buffers: Buffers
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def gather_ids(self, part: int) -> None:
+        """The ids for one part, where they are not there yet."""
+        if self.piece is not None:
+            np.take(self.piece.ids, self.piece.rows, axis=0, out=self.ids[part], mode="clip")
+
+    def lookups(self, part: int) -> Ids:
+        """The place of each lookup, int32[B, F]."""
+        lookups = self.buffers.places.lookups
+        return self.ids[part] if lookups is None else lookups
 
 
 def share_of(rows: int, part: int, parts: int) -> slice:

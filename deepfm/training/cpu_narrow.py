@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from deepfm.training import cpu_folded as folding
 from deepfm.training import cpu_kernels as kernels
-from deepfm.training.cpu_kernels import Floats, Ids
+from deepfm.training.cpu_kernels import Dropout, RowTerms
+from deepfm.training.cpu_tables import Floats, Ids
 
 FIRST_LAYER_AT: Final = 2
 """Where the first layer begins in the network's flat array: after the linear term's a and b."""
@@ -111,8 +112,7 @@ def _forward(
     weights: Floats,
     seeds: NDArray[np.uint32],
     is_tanh: bool,
-    threshold: np.uint32,
-    scale: np.float32,
+    dropout: Dropout,
     room: Floats,
     deep: Floats,
 ) -> None:
@@ -120,7 +120,7 @@ def _forward(
     for layer in range(1, len(plan)):
         out, into, start, inputs_at, _, transposed_at = plan[layer]
         inputs = _matrix(room, inputs_at, rows, into)
-        kernels.activate(inputs, first_row, is_tanh, seeds[layer], threshold, scale)
+        kernels.activate(inputs, first_row, is_tanh, seeds[layer], dropout)
         bias = weights[start + out * into : start + out * into + out]
         if layer == len(plan) - 1:
             kernels.output(inputs, weights[start : start + into], bias, deep)
@@ -164,6 +164,19 @@ def _backward(
 
 
 @_compiled
+def _rows_of(terms: RowTerms, start: int, end: int) -> RowTerms:
+    return RowTerms(
+        terms.factor_sums[start:end],
+        terms.linear_sums[start:end],
+        terms.pairwise[start:end],
+        terms.deep[start:end],
+        terms.logits[start:end],
+        terms.slopes[start:end],
+        terms.spread[start:end],
+    )
+
+
+@_compiled
 def rows_through(
     folded: Floats,
     places: Ids,
@@ -175,17 +188,10 @@ def rows_through(
     gradients: Floats,
     seeds: NDArray[np.uint32],
     is_tanh: bool,
-    threshold: np.uint32,
-    scale: np.float32,
+    dropout: Dropout,
     room: Floats,
     total: Floats,
-    factor_sums: Floats,
-    linear_sums: Floats,
-    pairwise: Floats,
-    deep: Floats,
-    logits: Floats,
-    slopes: Floats,
-    spread: Floats,
+    terms: RowTerms,
     sums: NDArray[np.float64],
 ) -> None:
     """A share of a batch: terms, loss, the network's gradients, and the slopes of its features.
@@ -193,30 +199,22 @@ def rows_through(
     first_row   the share's first row in the batch
     weights     the network's flat array; gradients are written anew, but for the first weight's
     total       float32[C], room for one row
-    The others as in Share (cpu_network.py) and in loss_and_slope.
+    sums        as in loss_and_slope
     """
     gradients[:] = _ZERO
     sums[:] = 0.0
     hidden = plan[0, 0]
     first_bias = plan[0, 2] + hidden * plan[0, 1]
+    bias = weights[first_bias : first_bias + hidden]
     for layer in range(1, len(plan) - 1):
         out, into, start, _, _, transposed_at = plan[layer]
         transposed = _matrix(room, transposed_at, into, out)
         transposed[:] = _matrix(weights, start, out, into).T
     for start in range(0, len(labels), BLOCK):
         end = min(start + BLOCK, len(labels))
-        rows = end - start
+        rows, here = end - start, _rows_of(terms, start, end)
         before = _matrix(room, plan[1, 3], rows, hidden)
-        folding.gather_folded(
-            folded,
-            places[start:end],
-            weights[first_bias : first_bias + hidden],
-            total,
-            before,
-            factor_sums[start:end],
-            linear_sums[start:end],
-            pairwise[start:end],
-        )
+        folding.gather_folded(folded, places[start:end], bias, total, before, here)
         _forward(
             plan,
             rows,
@@ -224,27 +222,10 @@ def rows_through(
             weights,
             seeds,
             is_tanh,
-            threshold,
-            scale,
+            dropout,
             room,
-            deep[start:end],
+            here.deep,
         )
-        kernels.loss_and_slope(
-            linear_sums[start:end],
-            weights[0],
-            weights[1],
-            pairwise[start:end],
-            deep[start:end],
-            labels[start:end],
-            rows_in_batch,
-            logits[start:end],
-            slopes[start:end],
-            sums,
-        )
-        _backward(plan, rows, slopes[start:end], weights, gradients, is_tanh, scale, room)
-        folding.spread_slopes(
-            _matrix(room, plan[1, 4], rows, hidden),
-            slopes[start:end],
-            factor_sums[start:end],
-            spread[start:end],
-        )
+        kernels.loss_and_slope(here, weights[0], weights[1], labels[start:end], rows_in_batch, sums)
+        _backward(plan, rows, here.slopes, weights, gradients, is_tanh, dropout.scale, room)
+        folding.spread_slopes(_matrix(room, plan[1, 4], rows, hidden), here)

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from deepfm.model import DeepFM
 from deepfm.training import cpu_kernels as kernels
-from deepfm.training.cpu_kernels import AdamConstants, Floats
+from deepfm.training.cpu_adam import AdamConstants, adam
+from deepfm.training.cpu_kernels import Dropout, RowTerms
 from deepfm.training.cpu_narrow import FIRST_LAYER_AT, NarrowPlan
+from deepfm.training.cpu_tables import Floats
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,6 @@ class Share:
     rows, start     which rows of the batch they are
     inputs          the input of each linear layer, float32[n, width], and as arrays
     slope_tensors   d loss / d of the same
-    deep, logits    float32[n]
-    slopes          d loss / d logit, float32[n]
-    spread          float32[n, C]   the slopes in the columns of the folded tables; C = 0 without
     """
 
     rows: slice
@@ -35,13 +34,7 @@ class Share:
     input_arrays: tuple[Floats, ...]
     slope_tensors: tuple[Tensor, ...]
     slope_arrays: tuple[Floats, ...]
-    factor_sums: Floats
-    linear_sums: Floats
-    pairwise: Floats
-    deep: Floats
-    logits: Floats
-    slopes: Floats
-    spread: Floats
+    terms: RowTerms
 
     @property
     def start(self) -> int:
@@ -110,16 +103,18 @@ class Network:
         """The deep term of some rows, from the input of layer number `first` on."""
         last = self.depth - 1
         for i in range(first, self.depth):
-            inputs, (threshold, scale) = share.input_arrays[i], self.dropout[i]
+            inputs, dropout = share.input_arrays[i], self.dropout[i]
             if i:
-                kernels.activate(inputs, share.start, self.is_tanh, seeds[i], threshold, scale)
-            elif threshold:
-                kernels.drop(inputs, share.start, seeds[i], threshold, scale)
+                kernels.activate(inputs, share.start, self.is_tanh, seeds[i], dropout)
+            elif dropout.threshold:
+                kernels.drop(inputs, share.start, seeds[i], dropout)
             layer = self.layers[i]
             if i < last:
                 torch.addmm(layer.bias, share.inputs[i], layer.transposed, out=share.inputs[i + 1])
             else:
-                kernels.output(inputs, layer.weight.numpy()[0], layer.bias.numpy(), share.deep)
+                kernels.output(
+                    inputs, layer.weight.numpy()[0], layer.bias.numpy(), share.terms.deep
+                )
 
     def backward(self, share: Share, seeds: NDArray[np.uint32], first: int, part: int) -> None:
         """Gradients for some rows of the layers from `first` on, and of that layer's input."""
@@ -130,7 +125,7 @@ class Network:
             weight_gradient, bias_gradient = layer.gradients[part]
             if i == last:
                 kernels.output_backward(
-                    share.slopes,
+                    share.terms.slopes,
                     inputs,
                     layer.weight.numpy()[0],
                     below,
@@ -141,12 +136,12 @@ class Network:
                 slopes = share.slope_tensors[i + 1]
                 torch.mm(slopes.t(), share.inputs[i], out=weight_gradient)
                 torch.mm(slopes, layer.weight, out=share.slope_tensors[i])
-            threshold, scale = self.dropout[i]
+            dropout = self.dropout[i]
             if i:
                 next_bias = self.layers[i - 1].gradients[part][1].numpy()
-                kernels.activate_backward(below, inputs, self.is_tanh, scale, next_bias)
-            elif threshold:
-                kernels.drop(below, share.start, seeds[0], threshold, scale)
+                kernels.activate_backward(below, inputs, self.is_tanh, dropout.scale, next_bias)
+            elif dropout.threshold:
+                kernels.drop(below, share.start, seeds[0], dropout)
 
     def update(self, sums: NDArray[np.float64], constants: AdamConstants) -> None:
         """Add up the parts' gradients, then Adam. sums float64[parts, 3], as loss_and_slope's."""
@@ -155,7 +150,7 @@ class Network:
         total = self.gradients[0]
         for other in self.gradients[1:]:
             total += other
-        kernels.adam(self.weights, total, self.mean, self.square, constants)
+        adam(self.weights, total, self.mean, self.square, constants)
 
 
 def _padded_shapes(linears: list[nn.Linear]) -> list[tuple[int, int]]:
@@ -193,6 +188,5 @@ def _drop_rates(model: DeepFM) -> list[float]:
     return [config.embedding_drop_rate, *(config.drop_rate for _ in config.mlp_dims)]
 
 
-def _dropout(rate: float) -> tuple[np.uint32, np.float32]:
-    """The hash below which an element is dropped, and the scale of those that are kept."""
-    return np.uint32(round(rate * 2**32)), np.float32(1 / (1 - rate))
+def _dropout(rate: float) -> Dropout:
+    return Dropout(np.uint32(round(rate * 2**32)), np.float32(1 / (1 - rate)))

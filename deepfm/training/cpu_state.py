@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from deepfm.model import DeepFM
-from deepfm.training.cpu_kernels import Floats
-from deepfm.training.cpu_memory import Tables
 from deepfm.training.cpu_network import Network
+from deepfm.training.cpu_tables import Floats, Tables
 
 
 class Kept(NamedTuple):

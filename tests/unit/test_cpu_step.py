@@ -327,14 +327,14 @@ def test_after_loading_no_kernel_is_left_to_compile():
     """In a process of its own: here other tests have used them."""
     program = """
 import sys
-from deepfm.training import cpu_folded, cpu_kernels, cpu_narrow, cpu_step
+from deepfm.training import cpu_adam, cpu_folded, cpu_kernels, cpu_narrow, cpu_step
 for update in cpu_step.UPDATES:
     for narrow in (True, False):
         cpu_step.load_kernels(update, narrow=narrow)
 assert "scipy.linalg" not in sys.modules, "numba only asks whether it is there"
 kernels = [
     kernel
-    for module in (cpu_folded, cpu_kernels, cpu_narrow)
+    for module in (cpu_adam, cpu_folded, cpu_kernels, cpu_narrow)
     for name, kernel in vars(module).items()
     if hasattr(kernel, "signatures") and not name.startswith("_")
 ]
