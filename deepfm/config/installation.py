@@ -62,20 +62,31 @@ class Settings(Config):
     @classmethod
     def from_environment(cls) -> "Settings":
         """DEEPFM_HOME, DEEPFM_MAX_UPLOAD_MB and so on; ConfigError names the variable."""
-        values = {}
-        for setting in cls.settings():
-            text = os.environ.get(f"DEEPFM_{setting.name.upper()}")
-            if text is not None:
-                try:
-                    values[setting.name] = setting.parse(text)
-                except ConfigError as error:
-                    raise ConfigError(f"DEEPFM_{setting.name.upper()}: {error}") from error
-        return cls.from_dict(values)
+        return _settings_of(tuple(map(os.environ.get, _variables())))
 
     @property
     def home_folder(self) -> Path:
         """The folder of all state, absolute; not made here."""
         return _home_folder(self.home)
+
+
+@lru_cache(maxsize=1)
+def _variables() -> tuple[str, ...]:
+    """The environment's name of each setting, in order."""
+    return tuple(f"DEEPFM_{setting.name.upper()}" for setting in Settings.settings())
+
+
+@lru_cache(maxsize=64)
+def _settings_of(texts: tuple[str | None, ...]) -> Settings:
+    """Settings of what the environment says of each; kept, for a page asks at every look."""
+    values = {}
+    for setting, variable, text in zip(Settings.settings(), _variables(), texts, strict=True):
+        if text is not None:
+            try:
+                values[setting.name] = setting.parse(text)
+            except ConfigError as error:
+                raise ConfigError(f"{variable}: {error}") from error
+    return Settings.from_dict(values)
 
 
 @lru_cache(maxsize=64)

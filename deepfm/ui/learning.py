@@ -37,7 +37,7 @@ from deepfm.terms import TERM_NAMES
 from deepfm.ui import state
 from deepfm.ui.look import look_controls
 from deepfm.ui.pinned import Pinned, show_pinned
-from deepfm.ui.plot import Slider, plot, revision_of
+from deepfm.ui.plot import Slider, plot, revision_of, shown
 from deepfm.ui.shared import once
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _show_curves(watched: Watched) -> None:
     plot(
         once(
             ("curves", watched.key, metric, detail),
-            lambda: _curves_figure(watched, metric, detail),
+            lambda: shown(_curves_figure(watched, metric, detail)),
         ),
         key="train_curves",
         height=330,
@@ -105,7 +105,6 @@ def _show_curves(watched: Watched) -> None:
         table=lambda: curves_table(history, detail, look.smoothing),
         slider=_slider(watched, leads=True),
         view=VIEW,
-        shared=True,
     )
 
 
@@ -204,7 +203,7 @@ def _show_branches(watched: Watched) -> None:
 def _show_shares(watched: Watched) -> None:
     history, terms = watched.history, watched.terms
     plot(
-        once(("shares", watched.key), lambda: _shares_figure(watched)),
+        once(("shares", watched.key), lambda: shown(_shares_figure(watched))),
         key="train_shares",
         height=240,
         caption=shares_caption(history),
@@ -212,7 +211,6 @@ def _show_shares(watched: Watched) -> None:
         table=lambda: shares_table(history),
         slider=_slider(watched, leads=False),
         view=VIEW,
-        shared=True,
     )
 
 
@@ -228,7 +226,7 @@ def _shares_figure(watched: Watched) -> go.Figure:
 def _show_ranking(watched: Watched) -> None:
     history = watched.history
     plot(
-        once(("ranking", watched.key), lambda: _ranking_figure(watched)),
+        once(("ranking", watched.key), lambda: shown(_ranking_figure(watched))),
         key="train_ranking",
         height=240,
         caption=ranking_caption(history),
@@ -236,7 +234,6 @@ def _show_ranking(watched: Watched) -> None:
         table=lambda: ranking_table(history),
         slider=_slider(watched, leads=False),
         view=VIEW,
-        shared=True,
     )
 
 

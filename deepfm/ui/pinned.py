@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import pandas as pd
-import plotly.graph_objects as go
 import streamlit as st
 
 from deepfm.charts.history import History
@@ -20,7 +19,7 @@ from deepfm.charts.training.pinned import (
 from deepfm.charts.training.replay import replay_of, with_pinned_frames
 from deepfm.terms import TERM_NAMES
 from deepfm.ui import links, state
-from deepfm.ui.plot import Slider, data_button, plot
+from deepfm.ui.plot import Shown, Slider, data_button, plot, shown
 from deepfm.ui.shared import once
 from deepfm.ui.text import plain
 
@@ -97,22 +96,21 @@ def _pinned_card(
         height=128,
         alt=pinned_finding(title, pinned_bars(history.resting, place), truth),
         slider=slider,
-        shared=True,
         menu=False,
     )
 
 
 def _pinned_figure(
     pinned: Pinned, place: int, half_width: float, truth: float | None, history: History
-) -> go.Figure:
-    """One figure for all who watch; not to be changed."""
+) -> Shown:
+    """One figure for all who watch."""
 
-    def make() -> go.Figure:
+    def make() -> Shown:
         bars = pinned_bars(history.resting, place)
         figure = pinned_figure(bars, half_width, pinned.terms, truth)
         if pinned.ended:
             with_pinned_frames(figure, replay_of(history), place, pinned.terms, truth)
-        return figure
+        return shown(figure)
 
     return once(("pinned", *pinned.key, place), make)
 

@@ -121,8 +121,24 @@ class PlotResult:
     box: Box | None = None
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A figure as the browser gets it, made once for all who are shown it.
+
+    title, json   its heading, and all of it as plotly's JSON
+    """
+
+    title: str
+    json: str
+
+
+def shown(figure: go.Figure) -> Shown:
+    """What `plot` sends of a figure; for a figure that is one for all who watch."""
+    return Shown(html.unescape(figure.layout.title.text or ""), _as_json(figure))
+
+
 def plot(
-    figure: go.Figure,
+    figure: go.Figure | Shown,
     *,
     key: str,
     height: int = 360,
@@ -136,7 +152,6 @@ def plot(
     boxes: bool = False,
     modebar: bool = False,
     view: str = "",
-    shared: bool = False,
     menu: bool = True,
 ) -> PlotResult:
     """Show a figure, redrawn in place whenever it changes.
@@ -150,7 +165,6 @@ def plot(
     clicks    report clicked points; on_click is then called before the page runs again
     boxes     dragging draws a box instead of zooming, and reports it; the figure shows it then
     on_frame  called, before the page runs again, with the frame that a reporting slider was left at
-    shared    the figure is one for all who watch and is never changed: its JSON is made once
     view      the group of charts whose axes and smoothing one `look_controls` sets
     menu      its own menu; without one, another place offers its data and picture
     """
@@ -166,14 +180,15 @@ def plot(
             "readouts": list(slider.readouts),
             "values": list(slider.values),
         }
+    drawn = figure if isinstance(figure, Shown) else shown(figure)
     result = _PLOT(
         key=key,
         data={
-            "figure": _shared_json(figure) if shared else _as_json(figure),
-            "title": html.unescape(figure.layout.title.text or ""),
+            "figure": drawn.json,
+            "title": drawn.title,
             "height": height,
             "caption": caption,
-            "alt": alt or html.unescape(figure.layout.title.text or "chart"),
+            "alt": alt or drawn.title or "chart",
             "slider": slider_data,
             "clicks": clicks or on_click is not None,
             "boxes": boxes,
@@ -186,8 +201,7 @@ def plot(
         on_box_change=_nothing,
     )
     if menu:
-        title = html.unescape(figure.layout.title.text or key)
-        data_button(table, key=f"{key}_data", name=title, charts={key: ""})
+        data_button(table, key=f"{key}_data", name=drawn.title or key, charts={key: ""})
     return PlotResult(_click(result.click), result.frame, _box(result.box))
 
 
@@ -197,14 +211,6 @@ def _as_json(figure: go.Figure) -> str:
     if parts["layout"].get("template") == TEMPLATE:
         parts["layout"]["template"] = "deepfm"
     return str(to_json_plotly(parts))
-
-
-def _shared_json(figure: go.Figure) -> str:
-    """The same, made once for all who are shown this figure."""
-    text: str | None = getattr(figure, "_deepfm_json", None)
-    if text is None:
-        figure._deepfm_json = text = _as_json(figure)
-    return text
 
 
 def data_button(
