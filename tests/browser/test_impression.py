@@ -33,6 +33,18 @@ def test_a_value_is_typed_searched_and_chosen_by_keyboard(visitor: Visitor) -> N
     assert "was insurance" in visitor.main_text()
 
 
+def test_a_changed_value_moves_the_waterfalls_own_drawing(visitor: Visitor) -> None:
+    visitor.open("/impression?row=3")
+    drawing = visitor.page.locator(".dfm-plot", has_text="to this one").locator(".main-svg").first
+    drawing.wait_for()
+    visitor.settle()
+    drawing.evaluate("(drawing) => drawing.classList.add('kept')")
+    field(visitor, "ad").click()
+    visitor.page.locator(".dfm-option[aria-selected=false]").nth(1).click()
+    visitor.wait_for(lambda: "was " in drawing.text_content(), "what the terms were")
+    assert "kept" in str(drawing.get_attribute("class"))
+
+
 def test_a_search_that_is_left_changes_nothing(visitor: Visitor) -> None:
     visitor.open("/impression?row=3")
     box = field(visitor, "site")
@@ -60,3 +72,32 @@ def test_a_clicked_cell_tells_about_its_pair(visitor: Visitor) -> None:
     assert box is not None
     visitor.page.mouse.click(box["x"] + 0.16 * box["width"], box["y"] + 0.72 * box["height"])
     visitor.wait_for(lambda: about.inner_text() != before, "the clicked pair")
+
+
+def test_on_a_phone_the_answer_stands_above_what_chooses_another(visitor: Visitor) -> None:
+    page = visitor.page
+    page.set_viewport_size({"width": 390, "height": 844})
+    visitor.open("/impression?row=3")
+    change = page.locator(".dfm-said").nth(1)
+    visitor.wait_for(lambda: "instead of" in change.inner_text(), "the suggested change")
+    for element, deepest in ((change, 600), (field(visitor, "device"), 760)):
+        box = element.bounding_box()
+        assert box is not None and box["y"] + box["height"] < deepest
+    steps = [visitor.button(name) for name in ("Previous", "Next impression", "Random")]
+    heights = {box["y"] for step in steps if (box := step.bounding_box())}
+    more = page.locator(".st-key-impression_more label")
+    below = more.bounding_box()
+    assert len(heights) == 1 and below is not None and below["y"] < max(heights) + 40
+    folded = [visitor.button(name) for name in ("Same values…", "Table…", "Report (HTML)")]
+    assert not any(each.is_visible() for each in folded)
+    more.click()
+    visitor.wait_for(lambda: all(each.is_visible() for each in folded), "what was folded")
+    visitor.settle()
+    visitor.button("Next impression").click()
+    visitor.wait_for(lambda: "row=4" in page.url, "the next row")
+    visitor.settle()
+    assert all(each.is_visible() for each in folded), "it stays open from row to row"
+    visitor.assert_fits("impression", 390)
+    page.set_viewport_size({"width": 1440, "height": 900})
+    assert not more.is_visible()
+    assert all(each.is_visible() for each in folded)

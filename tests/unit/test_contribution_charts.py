@@ -11,6 +11,7 @@ from deepfm.charts.palette import shortened_apart
 from deepfm.explanation import OtherImpression, arithmetic, explain, surface, what_if
 from deepfm.trained import TrainedModel, open_run
 from deepfm.ui.impression_what_if import scored_values, variants_of
+from tests.unit.checked_figures import checked
 from tests.unit.run_folders import ALL_MODELS, ModelConfig, RunSpec, write_run
 
 
@@ -64,6 +65,38 @@ def test_the_waterfall_shows_every_term_before_a_change_and_after(model: Trained
     )
     low, high = figure.layout.xaxis.range
     assert low < min(outline.base) and max(outline.base) < high
+
+
+@pytest.mark.parametrize("name", ALL_MODELS)
+def test_what_a_changed_value_draws_anew_is_valid(name: str, tmp_path: Path) -> None:
+    model = trained(tmp_path, name)
+    before = explain(model, row=1, permutations=20)
+    after = explain(model, {**before.values, "word_0": "amber"}, permutations=20)
+    scored = scored_values(what_if(model, after.ids, "word_0"), model.reference, after.terms)
+    figures = (
+        contributions.waterfall_figure(before),
+        contributions.waterfall_figure(after, before),
+        contributions.fields_figure(before, other={"word_0": "amber"}),
+        contributions.fields_figure(after, before, most=2),
+        contributions.what_if_figure("word_0", variants_of(scored)),
+        contributions.values_figure("word_0", scored),
+    )
+    for figure in figures:
+        assert len(checked(figure).data) == len(figure.data) > 1
+
+
+def test_a_dotted_line_joins_each_row_of_the_waterfall_to_the_next(model: TrainedModel) -> None:
+    why = explain(model, row=1)
+    figure = contributions.waterfall_figure(why)
+    (dotted,) = [each for each in figure.data if each.type == "scatter" and each.mode == "lines"]
+    points = list(zip(dotted.x, dotted.y, strict=True))
+    lines = [points[place : place + 3] for place in range(0, len(points), 3)]
+    rows = ["Typical score", *(step.name for step in contributions.waterfall_steps(why))]
+    ends = [why.base, *(step.end for step in contributions.waterfall_steps(why))]
+    for (upper, lower, gap), end, names in zip(
+        lines, ends, itertools.pairwise([*rows, "This score"]), strict=True
+    ):
+        assert (upper, lower, gap) == ((end, names[0]), (end, names[1]), (None, None))
 
 
 def test_the_waterfall_from_another_impression_says_so(model: TrainedModel) -> None:

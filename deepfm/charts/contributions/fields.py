@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import plotly.graph_objects as go
 
+from deepfm.charts.draft import Draft
 from deepfm.charts.palette import (
     colour,
     label,
-    new_figure,
     shortened,
     shortened_apart,
     term_marker,
@@ -79,7 +79,7 @@ def fields_figure(
     """
     shown, rest = _shown_rows(field_rows(explanation), most)
     names = shortened_apart(list(explanation.values), LONGEST_NAME)
-    figure = new_figure(
+    draft = Draft(
         "Which fields moved this impression",
         x="raises or lowers the score (logit)",
         barmode="relative",
@@ -88,7 +88,8 @@ def fields_figure(
         values = [_by_term(row)[term] for row in shown]
         if term not in explanation.terms or any(value is None for value in values):
             continue
-        figure.add_bar(
+        draft.add_trace(
+            "bar",
             x=values,
             y=list(range(len(shown))),
             orientation="h",
@@ -98,25 +99,27 @@ def fields_figure(
                 [label(row.field), _value_words(row, other or {}), _give_or_take(row)]
                 for row in shown
             ],
-            error_x=_whiskers(shown) if term == "deep" else None,
+            **_whiskers(shown if term == "deep" else []),
             hovertemplate=(
                 "%{customdata[0]} = %{customdata[1]}<br>"
                 + f"{term} %{{x:+.4f}}{'%{customdata[2]}' if term == 'deep' else ''}"
                 + "<extra></extra>"
             ),
         )
-    _add_sums(figure, shown)
+    _add_sums(draft, shown)
     if before is not None:
-        _add_sums_before(figure, shown, rest, field_rows(before))
-    figure.update_yaxes(
+        _add_sums_before(draft, shown, rest, field_rows(before))
+    draft.update_axis(
+        "y",
         tickvals=list(range(len(shown))),
         ticktext=[_field_label(row, names) for row in shown],
         autorange="reversed",
         showgrid=False,
         tickfont={"size": 13, "color": colour("text")},
+        ticklabeloverflow="allow",
     )
-    figure.update_xaxes(zeroline=True)
-    return figure
+    draft.update_axis("x", zeroline=True, ticklabeloverflow="allow")
+    return draft.figure()
 
 
 def _shown_rows(rows: list[FieldRow], most: int) -> tuple[list[FieldRow], list[FieldRow]]:
@@ -138,17 +141,18 @@ def _added_up(name: str, rows: list[FieldRow]) -> FieldRow:
     )
 
 
-def _whiskers(rows: list[FieldRow]) -> dict[str, Any] | None:
+def _whiskers(rows: list[FieldRow]) -> dict[str, Any]:
     """One standard error to both sides of the deep bar's end; none where nothing was sampled."""
     if all(row.error is None for row in rows):
-        return None
-    return {
+        return {}
+    whiskers = {
         "type": "data",
         "array": [row.error or 0.0 for row in rows],
         "color": colour("text"),
         "thickness": 1.4,
         "width": 4,
     }
+    return {"error_x": whiskers}
 
 
 def _value_words(row: FieldRow, other: Mapping[str, str]) -> str:
@@ -163,8 +167,9 @@ def _give_or_take(row: FieldRow) -> str:
     return "" if row.error is None else f" ± {row.error:.4f}"
 
 
-def _add_sums(figure: go.Figure, rows: list[FieldRow]) -> None:
-    figure.add_scatter(
+def _add_sums(draft: Draft, rows: list[FieldRow]) -> None:
+    draft.add_trace(
+        "scatter",
         x=[row.total for row in rows],
         y=list(range(len(rows))),
         mode="markers",
@@ -182,13 +187,14 @@ def _add_sums(figure: go.Figure, rows: list[FieldRow]) -> None:
 
 
 def _add_sums_before(
-    figure: go.Figure, shown: list[FieldRow], rest: list[FieldRow], before: list[FieldRow]
+    draft: Draft, shown: list[FieldRow], rest: list[FieldRow], before: list[FieldRow]
 ) -> None:
     rows = {row.field: row for row in before}
     if rest:
         other = shown[-1].field
         rows[other] = _added_up(other, [rows[row.field] for row in rest])
-    figure.add_scatter(
+    draft.add_trace(
+        "scatter",
         x=[rows[row.field].total for row in shown],
         y=list(range(len(shown))),
         mode="markers",

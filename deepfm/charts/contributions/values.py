@@ -8,12 +8,12 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from deepfm.charts.draft import Draft
 from deepfm.charts.palette import (
     colour,
     format_count,
     format_probability,
     label,
-    new_figure,
     shortened,
 )
 from deepfm.terms import sigmoid
@@ -70,7 +70,7 @@ def values_figure(field: str, scored: ScoredValues) -> go.Figure:
     ranks = drawn_ranks(len(scored), own)
     places = order[ranks]
     names = [label(shortened(scored.value[place] or "(empty)", 40)) for place in places]
-    figure = new_figure(
+    draft = Draft(
         f"The score of {format_count(len(scored))} values of {shortened(field, 30)}, by branch",
         x="values, the highest score first (rank)",
         y="raises or lowers the score (logit)",
@@ -80,7 +80,8 @@ def values_figure(field: str, scored: ScoredValues) -> go.Figure:
         "Deep branch": {"color": colour("deep"), "symbol": "diamond", "size": 4},
     }
     for name, values in scored.branches().items():
-        figure.add_scatter(
+        draft.add_trace(
+            "scatter",
             x=ranks + 1,
             y=values[places],
             mode="markers",
@@ -89,11 +90,12 @@ def values_figure(field: str, scored: ScoredValues) -> go.Figure:
             customdata=names,
             hovertemplate="%{customdata}: " + name + " %{y:+.3f}<extra></extra>",
         )
-    _add_sum(figure, scored, ranks, names)
+    _add_sum(draft, scored, ranks, names)
     if own is not None:
-        _mark_own(figure, scored, own)
-    figure.update_xaxes(rangemode="tozero", zeroline=False)
-    return figure
+        _mark_own(draft, scored, own)
+    draft.update_axis("x", rangemode="tozero", zeroline=False, ticklabeloverflow="allow")
+    draft.update_axis("y", ticklabeloverflow="allow")
+    return draft.figure()
 
 
 def _sum(scored: ScoredValues) -> Floats:
@@ -101,12 +103,11 @@ def _sum(scored: ScoredValues) -> Floats:
     return total
 
 
-def _add_sum(
-    figure: go.Figure, scored: ScoredValues, ranks: NDArray[np.intp], names: list[str]
-) -> None:
+def _add_sum(draft: Draft, scored: ScoredValues, ranks: NDArray[np.intp], names: list[str]) -> None:
     places = scored.order()[ranks]
     probabilities = sigmoid(scored.logit[places])
-    figure.add_scatter(
+    draft.add_trace(
+        "scatter",
         x=ranks + 1,
         y=_sum(scored)[places],
         mode="lines",
@@ -125,10 +126,11 @@ def _add_sum(
     )
 
 
-def _mark_own(figure: go.Figure, scored: ScoredValues, rank: int) -> None:
+def _mark_own(draft: Draft, scored: ScoredValues, rank: int) -> None:
     assert scored.current is not None
     name = label(shortened(scored.value[scored.current] or "(empty)", 40))
-    figure.add_scatter(
+    draft.add_trace(
+        "scatter",
         x=[rank + 1],
         y=[_sum(scored)[scored.current]],
         mode="markers",

@@ -9,11 +9,11 @@ import numpy as np
 import plotly.graph_objects as go
 
 from deepfm.charts.contributions.terms import term_values
+from deepfm.charts.draft import Draft
 from deepfm.charts.palette import (
     colour,
     format_logit,
     format_probability,
-    new_figure,
     shortened,
     signed_arrow,
     term_marker,
@@ -27,9 +27,6 @@ BAR: Final = 0.56
 OUTLINE: Final = 0.2
 GAP: Final = 0.04
 """Heights of a term's bar, of the outline of what it was, and between the two, in rows."""
-
-TRANSITION: Final = {"duration": 160, "easing": "cubic-in-out"}
-"""How long bars take to their new places: a change of a value must be there at once."""
 
 PROBABILITY_TICKS: Final = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
 
@@ -55,45 +52,40 @@ def waterfall_steps(explanation: "Explanation") -> list[Step]:
 
 
 def waterfall_figure(explanation: "Explanation", before: "Explanation | None" = None) -> go.Figure:
-    """From the typical score through the three terms to this score, logit and probability."""
+    """From the typical score through the three terms to this score, logit and probability.
+
+    Without a `transition`: plotly.js fails to move bars that have a pattern, and all is drawn anew.
+    """
     steps = waterfall_steps(explanation)
-    figure = new_figure(
+    draft = Draft(
         f"From {shortened(explanation.against, LONGEST_TITLE)} to this one",
         x="score (logit)",
         showlegend=False,
         bargap=0.4,
-        transition=TRANSITION,
         barcornerradius=0,
     )
     ends = [start_name(explanation), *(step.name for step in steps), "This score"]
     rows = [*ends, "Before"] if before else ends
-    _add_ends(figure, explanation)
+    _add_ends(draft, explanation)
     if before is not None:
-        _add_steps_before(figure, before)
+        _add_steps_before(draft, before)
     for step in steps:
-        _add_step(figure, step, beside_before=before is not None)
-    for row, (level, upper) in enumerate(itertools.pairwise(ends)):
-        edge = explanation.base if row == 0 else steps[row - 1].end
-        figure.add_scatter(
-            x=[edge, edge],
-            y=[level, upper],
-            mode="lines",
-            line={"color": colour("zero"), "width": 1, "dash": "dot"},
-            hoverinfo="skip",
-        )
+        _add_step(draft, step, beside_before=before is not None)
+    _add_joints(draft, ends, [explanation.base, *(step.end for step in steps)])
     if before is not None:
-        _add_before(figure, before)
+        _add_before(draft, before)
     marks = [explanation.base, *(step.end for step in steps)]
     if before is not None:
         marks += [step.end for step in waterfall_steps(before)]
-    _both_scales(figure, marks)
-    figure.update_yaxes(
+    _both_scales(draft, marks)
+    draft.update_axis(
+        "y",
         categoryorder="array",
         categoryarray=rows[::-1],
         tickfont={"size": 13, "color": colour("text")},
         showgrid=False,
     )
-    return figure
+    return draft.figure()
 
 
 def start_name(explanation: "Explanation") -> str:
@@ -101,14 +93,15 @@ def start_name(explanation: "Explanation") -> str:
     return "The other's score" if explanation.reference_kind == "other" else "Typical score"
 
 
-def _add_ends(figure: go.Figure, explanation: "Explanation") -> None:
+def _add_ends(draft: Draft, explanation: "Explanation") -> None:
     ends = (
         (start_name(explanation), explanation.base, explanation.typical),
         ("This score", explanation.logit, explanation.probability),
     )
     for row, logit, probability in ends:
         last = row == "This score"
-        figure.add_scatter(
+        draft.add_trace(
+            "scatter",
             x=[logit],
             y=[row],
             mode="markers+text",
@@ -121,8 +114,9 @@ def _add_ends(figure: go.Figure, explanation: "Explanation") -> None:
         )
 
 
-def _add_before(figure: go.Figure, before: "Explanation") -> None:
-    figure.add_scatter(
+def _add_before(draft: Draft, before: "Explanation") -> None:
+    draft.add_trace(
+        "scatter",
         x=[before.logit],
         y=["Before"],
         mode="markers+text",
@@ -140,10 +134,11 @@ def _left_half(explanation: "Explanation", logit: float) -> bool:
     return logit <= (min(levels) + max(levels)) / 2
 
 
-def _add_steps_before(figure: go.Figure, before: "Explanation") -> None:
+def _add_steps_before(draft: Draft, before: "Explanation") -> None:
     """What each term was before the change: a thin outline under the term's bar."""
     steps = waterfall_steps(before)
-    figure.add_bar(
+    draft.add_trace(
+        "bar",
         x=[step.end - step.start for step in steps],
         base=[step.start for step in steps],
         y=[step.name for step in steps],
@@ -160,9 +155,10 @@ def _add_steps_before(figure: go.Figure, before: "Explanation") -> None:
     )
 
 
-def _add_step(figure: go.Figure, step: Step, beside_before: bool) -> None:
+def _add_step(draft: Draft, step: Step, beside_before: bool) -> None:
     change = step.end - step.start
-    figure.add_bar(
+    draft.add_trace(
+        "bar",
         x=[change],
         base=[step.start],
         y=[step.name],
@@ -182,7 +178,20 @@ def _add_step(figure: go.Figure, step: Step, beside_before: bool) -> None:
     )
 
 
-def _both_scales(figure: go.Figure, marks: Sequence[float]) -> None:
+def _add_joints(draft: Draft, rows: Sequence[str], edges: Sequence[float]) -> None:
+    """Dotted lines from each row's end down to the next row: one trace, with a gap after each."""
+    pairs = list(zip(edges, itertools.pairwise(rows), strict=True))
+    draft.add_trace(
+        "scatter",
+        x=[place for edge, _ in pairs for place in (edge, edge, None)],
+        y=[row for _, (upper, lower) in pairs for row in (upper, lower, None)],
+        mode="lines",
+        line={"color": colour("zero"), "width": 1, "dash": "dot"},
+        hoverinfo="skip",
+    )
+
+
+def _both_scales(draft: Draft, marks: Sequence[float]) -> None:
     """The logit below, the same positions as probabilities above, unevenly spaced."""
     low, high = min(marks), max(marks)
     room = max(1.0, 0.3 * (high - low))
@@ -192,8 +201,13 @@ def _both_scales(figure: go.Figure, marks: Sequence[float]) -> None:
         for p in PROBABILITY_TICKS
         if span[0] <= np.log(p / (1 - p)) <= span[1]
     ]
-    figure.update_layout(
-        xaxis={"range": span, "zeroline": False, "title": {"text": "score (logit)"}},
+    draft.update_layout(
+        xaxis={
+            "range": span,
+            "zeroline": False,
+            "title": {"text": "score (logit)"},
+            "ticklabeloverflow": "allow",
+        },
         xaxis2={
             "overlaying": "x",
             "side": "top",
@@ -202,12 +216,19 @@ def _both_scales(figure: go.Figure, marks: Sequence[float]) -> None:
             "tickvals": [place for place, _ in ticks],
             "ticktext": [_percent(p) for _, p in ticks],
             "title": {"text": "probability of a click"},
+            "ticklabeloverflow": "allow",
             "showgrid": False,
             "zeroline": False,
         },
     )
-    figure.add_scatter(
-        x=[marks[0]], y=["This score"], xaxis="x2", mode="markers", opacity=0, hoverinfo="skip"
+    draft.add_trace(
+        "scatter",
+        x=[marks[0]],
+        y=["This score"],
+        xaxis="x2",
+        mode="markers",
+        opacity=0,
+        hoverinfo="skip",
     )
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
+from deepfm.charts.draft import Draft
 from deepfm.charts.palette import (
     colour,
     format_probability,
     label,
-    new_figure,
     shortened,
     term_marker,
 )
@@ -36,7 +36,7 @@ def what_if_figure(
     field: str, variants: Sequence[Variant], against: str = "a typical impression"
 ) -> go.Figure:
     """Every value of one field in this impression: the terms stacked, the score beside it."""
-    figure = new_figure(
+    draft = Draft(
         f"This impression with another {shortened(field, 30)}",
         x=f"raises or lowers the score (logit), against {shortened(against, 60)}",
         barmode="relative",
@@ -45,7 +45,8 @@ def what_if_figure(
     for term in TERM_NAMES:
         if any(term not in variant.terms for variant in variants):
             continue
-        figure.add_bar(
+        draft.add_trace(
+            "bar",
             x=[variant.terms[term] for variant in variants],
             y=places,
             orientation="h",
@@ -54,7 +55,8 @@ def what_if_figure(
             customdata=[label(variant.value) for variant in variants],
             hovertemplate="%{customdata}: " + term + " %{x:+.4f}<extra></extra>",
         )
-    figure.add_scatter(
+    draft.add_trace(
+        "scatter",
         x=[sum(variant.terms.values()) for variant in variants],
         y=places,
         mode="markers",
@@ -71,15 +73,17 @@ def what_if_figure(
         ],
         hovertemplate="%{customdata[0]}: %{customdata[1]}<extra></extra>",
     )
-    figure.update_yaxes(
+    draft.update_axis(
+        "y",
         tickvals=places,
         ticktext=[_variant_label(variant) for variant in variants],
         autorange="reversed",
         showgrid=False,
         tickfont={"size": 13, "color": colour("text")},
+        ticklabeloverflow="allow",
     )
-    figure.update_xaxes(zeroline=True)
-    return figure
+    draft.update_axis("x", zeroline=True, ticklabeloverflow="allow")
+    return draft.figure()
 
 
 def _variant_label(variant: Variant) -> str:
