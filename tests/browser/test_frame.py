@@ -38,3 +38,13 @@ def test_an_unknown_address_leads_to_a_page_not_to_an_error(visitor: Visitor):
     visitor.page.goto(f"{visitor.server.url}/no-such-page")
     visitor.page.get_by_role("link", name="Start", exact=True).first.wait_for()
     visitor.watch.found = [it for it in visitor.watch.found if "does not seem to exist" not in it]
+
+
+@pytest.mark.parametrize("kind", ["stTopNavLink", "stPageLink-NavLink"])
+def test_the_keyboards_place_on_a_link_is_plain_to_see(kind, visitor: Visitor):
+    visitor.open("")
+    visitor.page.keyboard.press("Tab")
+    link = visitor.page.get_by_test_id(kind).last
+    assert link.evaluate("link => getComputedStyle(link).outlineStyle") == "none"
+    link.focus()
+    assert link.evaluate("link => getComputedStyle(link).outlineStyle") == "solid"
