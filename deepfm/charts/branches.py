@@ -62,12 +62,15 @@ def alone_figure(rows: Sequence[BranchRow], base_loss: float) -> go.Figure:
 
     base_loss  log loss of always guessing the base rate of the same rows
     """
-    figure = new_figure("What each branch ranks and predicts alone")
+    several = len(rows) > 1
+    figure = new_figure(
+        "What each branch ranks and predicts alone" if several else "How well it ranks and predicts"
+    )
     for which, axis in (("auc", "x"), ("log_loss", "x2")):
         _add_marks(figure, rows, which, axis, trained=False)
         if any(row.trained for row in rows):
             _add_marks(figure, rows, which, axis, trained=True)
-    names = [BRANCH_NAMES[row.branch] for row in rows]
+    names = [BRANCH_NAMES[row.branch] if several else "The model" for row in rows]
     rows_axis = {
         "tickvals": list(range(len(rows))),
         "ticktext": names,
@@ -229,7 +232,7 @@ def shares_figure(shares: Mapping[str, float], terms: tuple[str, ...]) -> go.Fig
             y=[_term_name(name)],
             orientation="h",
             marker=term_marker(name),
-            text=[f"{share:.0f} %".replace("-", "−")],
+            text=[_whole_percent(share)],
             textposition="outside",
             textfont={"size": 14, "color": colour("text")},
             cliponaxis=False,
@@ -269,7 +272,7 @@ def covariance_figure(covariance: NDArray[np.float64], terms: tuple[str, ...]) -
         xgap=3,
         ygap=3,
         showscale=False,
-        text=[[f"{cell:.0f} %".replace("-", "−") for cell in row] for row in percent],
+        text=[[_whole_percent(cell) for cell in row] for row in percent],
         texttemplate="%{text}",
         textfont={"size": 14, "color": colour("text")},
         customdata=covariance[np.ix_(places, places)].tolist(),
@@ -281,6 +284,11 @@ def covariance_figure(covariance: NDArray[np.float64], terms: tuple[str, ...]) -
     figure.update_xaxes(showgrid=False, side="bottom", tickfont={"color": colour("text")})
     figure.update_yaxes(showgrid=False, autorange="reversed", tickfont={"color": colour("text")})
     return figure
+
+
+def _whole_percent(value: float) -> str:
+    """ "49 %", "−3 %"; next to nothing is 0 %, without a sign."""
+    return f"{round(value)} %".replace("-", "−")
 
 
 def _term_name(name: str) -> str:

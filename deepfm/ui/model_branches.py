@@ -33,6 +33,7 @@ from deepfm.ui.plot import plot
 from deepfm.ui.queueing import queue_all_five
 from deepfm.ui.text import plain, show_error, show_notice
 
+ONE_BRANCH: Final = "the model has one branch. The whiskers are 95 % intervals."
 ALONE: Final = (
     "a dot is one branch with the others held at their mean{diamonds}; whiskers are 95 % "
     "intervals (AUC: DeLong, log loss: ± 1.96 standard errors). A branch silenced is not a model "
@@ -101,7 +102,7 @@ def show_branches(run_id: str, model: TrainedModel, scores: Scores) -> None:
         alone_figure(rows, base_loss),
         key="model_branches",
         height=max(140, 80 + (56 if compared else 38) * len(rows)),
-        caption=alone if len(rows) > 1 else "the model has one branch; its whiskers are 95 %.",
+        caption=alone if len(rows) > 1 else ONE_BRANCH,
         alt=in_words(rows),
         table=lambda: branches_table(rows),
     )
@@ -188,8 +189,11 @@ def _and(names: tuple[str, ...]) -> str:
 
 def show_shares(model: TrainedModel, scores: Scores) -> None:
     """How much of the score's ups and downs goes with each term, and the covariances."""
-    found = kept(model, ("shares", scores.part), lambda: term_shares(scores.terms))
     terms = model.model.terms
+    if len(terms) == 1:
+        st.caption(f"This run is {model.model.name}: its {terms[0]} term is the whole score.")
+        return
+    found = kept(model, ("shares", scores.part), lambda: term_shares(scores.terms))
     names = [name for name in TERM_NAMES if name in terms]
     left, right = st.columns(2, gap="large")
     with left:

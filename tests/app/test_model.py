@@ -65,6 +65,7 @@ def test_every_model_opens_on_every_tab_and_says_what_it_lacks(name, home, open_
     assert ("no network" in said) == ("deep" not in model.terms)
     assert ("no pairwise term" in said) == ("pairwise" not in model.terms)
     assert ("no embeddings" in said) == (model.terms == ("linear",))
+    assert ("term is the whole score" in said) == (len(model.terms) == 1)
 
 
 @pytest.mark.parametrize(

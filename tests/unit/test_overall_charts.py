@@ -110,6 +110,22 @@ def test_the_cells_of_covariance_add_up_to_all_of_the_variance():
     assert rows == pytest.approx([100 * share for share in found.shares.values()])
 
 
+def test_a_covariance_of_next_to_nothing_is_zero_without_a_sign():
+    covariance = np.array([[0.03, 0.01, -0.001], [0.01, 0.5, -0.04], [-0.001, -0.04, 0.4]])
+    words = covariance_figure(covariance, TERM_SETS["DeepFM"]).data[0].text
+    assert words[0][2] == "0 %" and words[1][2] == "−5 %"
+
+
+def test_a_model_of_one_branch_is_not_all_together(model):
+    scores = model.scores()
+    found = judge_branches(scores.labels, scores.terms, model.reference.mean, model.model.terms)
+    alone = alone_figure([BranchRow("all", found["all"])], 0.5)
+    assert list(alone.layout.yaxis.ticktext) == ["The model"]
+    assert "branch" not in alone.layout.title.text
+    several = alone_figure([BranchRow(name, figures) for name, figures in found.items()], 0.5)
+    assert several.layout.yaxis.ticktext[-1] == "All together"
+
+
 def test_whiskers_reach_to_the_ends_of_the_interval(model):
     scores = model.scores()
     found = judge_branches(scores.labels, scores.terms, model.reference.mean, model.model.terms)
