@@ -146,7 +146,7 @@ def _show(known: Baselines, found: Evaluated) -> None:
         plot(
             charts.differences_figure(differences, known.own.name),
             key="baseline_differences",
-            height=70 + 34 * len(differences),
+            height=max(136, 70 + 34 * len(differences)),
             caption=charts.DIFFERENCES_CAPTION,
             alt=" ".join(charts.difference_sentence(one, known.own.name) for one in differences),
             table=lambda: charts.differences_table(differences),

@@ -138,7 +138,7 @@ def show_differences_of_auc(
     plot(
         charts.differences_figure(differences, reference.name),
         key=f"{key}_differences_of_auc",
-        height=70 + 34 * len(differences),
+        height=max(136, 70 + 34 * len(differences)),
         caption=charts.DIFFERENCES_CAPTION,
         alt=" ".join(charts.difference_sentence(one, reference.name) for one in differences),
         table=lambda: charts.differences_table(differences),

@@ -312,6 +312,13 @@ def test_a_difference_is_said_with_how_sure_it_is(difference, corrected, words):
     assert "+0.0600 to +0.1400" in said and "p " in said
 
 
+def test_no_difference_is_one_dashed_line():
+    found = AucDifference(0.7, 0.6, 0.1, 0.02, 0.06, 0.14, 1e-6)
+    figure = charts.differences_figure([charts.NamedDifference("A", found, 1e-6)], "B")
+    assert [(line.x0, line.line.dash) for line in figure.layout.shapes] == [(0, "longdash")]
+    assert figure.layout.xaxis.zeroline is False, "a whole line would cover the dashes"
+
+
 def test_two_equal_rankings_are_said_to_be_alike():
     found = AucDifference(0.7, 0.7, 0.0, 0.0, 0.0, 0.0, 1.0)
     said = charts.difference_sentence(charts.NamedDifference("A", found, 1.0), "B")

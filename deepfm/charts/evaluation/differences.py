@@ -65,13 +65,15 @@ def differences_figure(differences: Sequence[NamedDifference], reference: str) -
     """Each difference with its interval, beside the line of no difference."""
     figure = new_figure(
         f"How much better or worse than {shortened(reference, 40)} they rank",
-        x="Difference of AUC",
+        x="Difference of AUC (+ ranks better)",
     )
     places = np.arange(len(differences))
     values = np.array([one.difference.difference for one in differences])
     low = np.array([one.difference.low for one in differences])
     high = np.array([one.difference.high for one in differences])
-    figure.add_vline(x=0, line={"color": colour("muted"), "width": 1, "dash": "longdash"})
+    figure.add_vline(
+        x=0, line={"color": colour("muted"), "width": 1.5, "dash": "longdash"}, layer="below"
+    )
     figure.add_scatter(
         x=values,
         y=places,
@@ -96,7 +98,7 @@ def differences_figure(differences: Sequence[NamedDifference], reference: str) -
         hovertemplate="%{customdata}<extra></extra>",
         showlegend=False,
     )
-    figure.update_xaxes(tickformat="+.3~f")
+    figure.update_xaxes(tickformat="+.3~f", zeroline=False)
     figure.update_yaxes(
         tickvals=places,
         ticktext=[label(shortened(one.name)) for one in differences],
