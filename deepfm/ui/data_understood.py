@@ -229,8 +229,10 @@ def _choose_format(job_id: str, known: FileFormat) -> FileFormat:
 def _show_columns(job_id: str, found: Inspection, start: Schema) -> dict[str, Role]:
     """The table of columns, whose roles can be changed; the roles as they now stand."""
     unreadable = f"Rows that cannot be read ({format_count(found.skipped_rows)})"
+    others = [column for column in found.columns if column.role != "label"]
+    beside = " beside the label" if len(others) < len(found.columns) else ""
     titles = [
-        f"Columns ({len(found.columns)})",
+        f"Columns{beside} ({len(others)})",
         "First rows",
         *([unreadable] if found.skipped_rows else []),
     ]

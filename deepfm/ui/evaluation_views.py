@@ -171,10 +171,10 @@ def show_precision_recall(found: Evaluated, revision: str) -> None:
         key="precision_recall",
         height=350,
         caption="of the rows taken for clicks, how many are; further up and right is better. "
-        f"Average precision {format_auc(average)}; guessing has "
-        f"{format_probability(curve.base_rate)}.",
+        f"Average precision {format_auc(average)}; guessing has {format_auc(curve.base_rate)}, "
+        "the base rate.",
         alt=f"Precision-recall curve. Average precision {format_auc(average)}, guessing has "
-        f"{format_probability(curve.base_rate)}.",
+        f"{format_auc(curve.base_rate)}.",
         table=lambda: pd.DataFrame(
             {
                 "threshold": curve.thresholds,
@@ -243,7 +243,7 @@ def show_numbers(found: Evaluated) -> None:
     st.dataframe(
         table,
         hide_index=True,
-        width="stretch",
+        width=520,
         height=38 + 35 * len(table),
         column_config={"Value": st.column_config.NumberColumn(format="%.6g")},
     )

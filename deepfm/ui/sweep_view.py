@@ -223,7 +223,7 @@ def _what_it_says(results: Results) -> None:
 
 
 def _best(results: Results, beside_form: bool) -> None:
-    """The best configuration, with the figures of the test rows, which chose nothing."""
+    """The best configuration, with the figures of the test rows, which picked nothing."""
     best = results.best
     if best is None:
         return
@@ -247,18 +247,18 @@ def _tiles(results: Results, best: Configuration, row: "RunRow") -> str:
     part = str((row.result or {}).get("part", ""))
     figures = final_figures(best)
     tiles = [
-        ("Validation AUC", best.auc, "chose it"),
+        ("Validation AUC", best.auc, "picks the best"),
         ("Validation log loss", best.log_loss, ""),
     ]
     if results.sweep.objective == "log_loss":
         tiles = [
-            ("Validation log loss", best.log_loss, "chose it"),
+            ("Validation log loss", best.log_loss, "picks the best"),
             ("Validation AUC", best.auc, ""),
         ]
     if part == "test":
         tiles += [
-            ("Test AUC", figures["auc"], "chose nothing"),
-            ("Test log loss", figures["log_loss"], "chose nothing"),
+            ("Test AUC", figures["auc"], "picks nothing"),
+            ("Test log loss", figures["log_loss"], "picks nothing"),
         ]
     cells = [
         (name, NO_VALUE if spread is None else f"{spread.mean:.4f}", _spread_words(spread, note))

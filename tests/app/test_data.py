@@ -76,7 +76,7 @@ def test_what_was_understood_is_shown_with_its_extent(home, tmp_path, open_page)
     assert "What was understood of log.csv" in words(page)
     assert "399 rows" in words(page)
     assert [tab.label for tab in page.tabs] == [
-        "Columns (4)",
+        "Columns beside the label (3)",
         "First rows",
         "Rows that cannot be read (1)",
     ]
@@ -188,7 +188,7 @@ def test_two_hundred_columns_with_long_names_break_nothing(home, tmp_path, open_
     rows = ["\t".join([str(row % 2), *(f"v{row % 5}" for _ in names)]) for row in range(60)]
     file.write_text("\n".join(["\t".join(["click", *names]), *rows]) + "\n")
     page = open_page("data", inspect=inspected(home, file))
-    assert "Columns (201)" in [tab.label for tab in page.tabs]
+    assert "Columns beside the label (200)" in [tab.label for tab in page.tabs]
 
 
 def test_beside_a_test_file_no_rows_are_held_out_for_testing(

@@ -238,6 +238,7 @@ def test_the_best_stands_on_top_with_its_test_figures_alone(
     tiles = "".join(str(box.proto.body) for box in page.get("html"))
     assert "0.7810" in tiles and "± 0.0010" in tiles, "validation"
     assert f"{1 - 0.781:.4f}" in tiles, "test"
+    assert "picks the best" in tiles and "picks nothing" in tiles
     assert f"{1 - 0.741:.4f}" not in tiles, "the other's test figures are nobody's business"
     (table,) = page.dataframe
     assert list(table.value["Factor size"]) == ["8", "4"]

@@ -96,7 +96,8 @@ def worst_caption(search: SliceSearch) -> str:
         f"{format_count(search.looked_at)} values of all fields with at least "
         f"{format_count(search.fewest_rows)} rows were looked at, so some are bad by chance alone: "
         "filled bars are those that are not, at a false discovery rate of 5 % "
-        f"(Benjamini-Hochberg). {_HOW[search.measure]} Click a bar for its page."
+        f"(Benjamini-Hochberg). {_HOW[search.measure]} Click a bar to see this whole page for "
+        "its rows alone."
     )
 
 
