@@ -1,6 +1,6 @@
 """Tab What if: one field's values, two fields' surfaces, the smallest change that turns it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -185,10 +185,7 @@ def _curve(field: str, found: WhatIf, scored: ScoredValues) -> None:
         values_figure(field, scored),
         key="impression_values",
         height=320,
-        caption=(
-            "one place a value, the highest score leftmost; the line is the sum, the marks its "
-            "two branches. Where the marks of a branch lie level, it does not care about the value."
-        ),
+        caption=curve_caption(branches),
         alt=(
             f"Over {format_count(len(scored))} values the {widest.lower()} moves most, by "
             f"{spread[widest]:.2f}."
@@ -205,6 +202,20 @@ def _curve(field: str, found: WhatIf, scored: ScoredValues) -> None:
             on_click=_score_all,
             args=(field,),
         )
+
+
+def curve_caption(branches: Collection[str]) -> str:
+    """How to read the curve; a model of one branch has no marks beside its line."""
+    words = "one place a value, the highest score leftmost; the line is the sum"
+    if len(branches) < 2:
+        return (
+            f"{words}, to which the model's one branch adds all. Where it lies level, the model "
+            "does not care about the value."
+        )
+    return (
+        f"{words}, the marks its two branches. Where the marks of a branch lie level, it does not "
+        "care about the value."
+    )
 
 
 def _score_all(field: str) -> None:

@@ -76,7 +76,7 @@ def _run(run_id: str, interval: float | None) -> None:
     if wanted is not None and wanted != interval:
         # What has come is drawn now; the page round it would take longer than its first point.
         look_again_every(wanted)
-    words = _state_in_words(row, history)
+    words = state_in_words(row, history)
     _head(row, words)
     # Each part has its place in every state: what comes and goes must not move what stays, or the
     # browser would show the old one inside the new one until all is drawn.
@@ -138,7 +138,8 @@ def _head(row: "RunRow", words: str) -> None:
                 stop_button(row, key="train_stop")
 
 
-def _state_in_words(row: "RunRow", history: History) -> str:
+def state_in_words(row: "RunRow", history: History) -> str:
+    """Where a run stands: its place in the queue, its stage, or how it ended."""
     if row.state == "queued":
         return _queue_in_words(row)
     if row.state == "training":
@@ -153,13 +154,15 @@ def _state_in_words(row: "RunRow", history: History) -> str:
         )
     words = STATE_WORDS[row.state]
     finished = history.finished
-    if finished and finished.epochs != finished.best_epoch:
-        words += f" after {finished.epochs} epochs; the weights of epoch {finished.best_epoch}"
-        words += " are kept, the best one"
-    elif finished:
-        words += f" after {finished.epochs} epochs; the weights of the last one are kept"
-        words += ", the best one" if history.best else ""
-    return words
+    if finished is None:
+        return words
+    # Who stops a run seldom meets the end of an epoch.
+    stopped = row.state == "stopped"
+    words += f" in epoch {finished.epochs}" if stopped else f" after {finished.epochs} epochs"
+    if finished.epochs != finished.best_epoch:
+        return f"{words}; the weights of epoch {finished.best_epoch} are kept, the best one"
+    words += f"; the weights of {'this' if stopped else 'the last'} one are kept"
+    return words + (", the best one" if history.best else "")
 
 
 def _resumed_at(history: History) -> str:

@@ -8,7 +8,7 @@ import pytest
 from deepfm.explanation import explain
 from deepfm.explanation.overall import FieldSizes
 from deepfm.trained import open_run
-from deepfm.ui import impression_fields, model_fields
+from deepfm.ui import impression_fields, impression_what_if, model_fields
 from tests.unit.run_folders import ALL_MODELS, ModelConfig, RunSpec, write_run
 
 PAIRS = "pair's effect is shared between its two fields"
@@ -29,3 +29,8 @@ def test_the_bars_of_fields_speak_of_pairs_and_samples_only_where_there_are_some
     all_rows = model_fields.caption_of(sizes)
     assert (PAIRS in all_rows) == ("pairwise" in terms)
     assert ("sampled" in all_rows) == ("deep" in terms)
+
+
+def test_the_curve_of_values_has_two_branches_only_in_a_model_of_two():
+    assert "its two branches" in impression_what_if.curve_caption(["FM branch", "Deep branch"])
+    assert "one branch" in impression_what_if.curve_caption(["Deep branch"])

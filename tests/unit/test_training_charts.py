@@ -297,6 +297,8 @@ def test_the_best_possible_line_stands_in_the_auc_panel_where_the_truth_is_known
     known = curves_figure(history_of(run_events()), ("loss", "auc"))
     assert [shape.y0 for shape in known.layout.shapes] == [0.82]
     assert known.layout.shapes[0].yref == "y2"
+    (name,) = (words for words in known.layout.annotations if "best possible" in words.text)
+    assert name.bgcolor, "the train line may pass under it"
     unknown = history_of([started(best_possible=None), *run_events()[1:]])
     assert not curves_figure(unknown, ("loss", "auc")).layout.shapes
 

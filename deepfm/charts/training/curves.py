@@ -137,6 +137,8 @@ def add_level(figure: Canvas, level: float, words: str, panel: int = 1) -> None:
         xanchor="left",
         yanchor="bottom",
         font={"size": 12, "color": colour("muted")},
+        # A train line that memorises goes above the level, through its name.
+        bgcolor=colour("ground", 0.8),
     )
 
 
