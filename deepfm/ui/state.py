@@ -105,7 +105,12 @@ def run_in_address() -> str:
     return last if named or _has_model(last) else run_choices()[0].id
 
 
-_OF_A_RUN: Final = ("part", "row", "list", "change", "with", "threshold")
+OF_A_RUN: Final = (
+    *("part", "row", "list", "pinned", "change", "with"),  # the impression
+    *("against", "where"),  # what it is measured against
+    *("threshold", "field", "value", "low", "high"),  # the decision, and the slice it is for
+    *("box", "map", "pair"),  # a corner, a field and a pair of the whole model
+)
 """What an address says about a run, and would mean something else of another one."""
 
 
@@ -125,7 +130,7 @@ def forget_unknown() -> list[str]:
         except DeepFMError:
             shown = shortened(value, 40)
             sentences.append(f"There is no {what} “{shown}” here; it may have been deleted.")
-            for gone in (name, *(_OF_A_RUN if name == "run" else ())):
+            for gone in (name, *(OF_A_RUN if name == "run" else ())):
                 st.query_params.pop(gone, None)
             for last in (_LAST_RUN, _LAST_DATASET):
                 if st.session_state.get(last) == value:

@@ -105,9 +105,17 @@ def test_an_address_that_names_nothing_here_is_told_of_and_shown_without_it(
     assert name not in shown.query_params
 
 
-def test_a_row_of_a_run_that_is_gone_is_not_taken_for_that_of_another(store):
-    shown = drawn("impression", run="nope", row="9", part="test", change="device=phone")
-    assert not {"run", "row", "part", "change"} & set(shown.query_params)
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        ("impression", {"row": "9", "part": "test", "change": "device=phone", "against": "all"}),
+        ("evaluate", {"field": "device", "value": "phone", "threshold": "0.1"}),
+        ("model", {"view": "Embedding map", "map": "device", "box": "0,1,0,1"}),
+    ],
+)
+def test_what_was_said_of_a_run_that_is_gone_is_not_taken_to_be_of_another(page, said, store):
+    shown = drawn(page, run="nope", **said)
+    assert set(shown.query_params) <= {"view"}
 
 
 def test_a_run_in_the_address_is_shown_with_its_own_dataset(store):
