@@ -175,7 +175,7 @@ def show_strongest(model: TrainedModel, found: PairValues) -> None:
         height=38 + 35 * max(1, len(found.strongest)),
         column_config={
             "logit": st.column_config.NumberColumn(format="%+.3f"),
-            "clicked": st.column_config.NumberColumn(format="percent"),
+            "clicked": st.column_config.NumberColumn("clicked (%)", format="%.1f"),
             "rows": st.column_config.NumberColumn("training rows", format="localized"),
         },
     )
@@ -206,9 +206,14 @@ def meetings_table(found: PairValues) -> pd.DataFrame:
             "logit": each.logit,
         }
         if each.rows is not None:
-            row |= {"rows": each.rows, "clicked": _rate(each)}
+            row |= {"rows": each.rows, "clicked": _percent(each)}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _percent(each: PairOfValues) -> float | None:
+    rate = _rate(each)
+    return None if rate is None else 100 * rate
 
 
 def _rate(each: PairOfValues) -> float | None:

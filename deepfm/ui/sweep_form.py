@@ -126,7 +126,7 @@ def _values_of_study(name: str, dataset: "Dataset", model: ModelConfig) -> list[
     if usual.declared.kind in ("bool", "choice"):
         return [usual]
     text = st.text_input(
-        f"Values of {usual.declared.label}",
+        "Values to try",
         value=format_axis(usual),
         key=f"sweep_values_{name}_{dataset.fingerprint}",
         help=_help(usual.setting),

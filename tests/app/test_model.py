@@ -1,5 +1,6 @@
 """Model: every model, tab and size opens; its runs beside it are the right ones."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import pytest
 import streamlit as st
 
 from deepfm.config import TERM_SETS, ModelConfig, TrainConfig
+from deepfm.explanation.overall import pair_values
 from deepfm.runs.store import NewRun, Store
 from deepfm.trained import open_run
 from deepfm.ui import model_trained, state
 from deepfm.ui.model_kept import Shelf
+from deepfm.ui.model_pairs import meetings_table
 from tests.unit.run_folders import ALL_MODELS, RunSpec, write_run
 
 TABS = ("Where they disagree", "Shares", "Fields", "Pairs", "Embedding map", "Rare or unseen")
@@ -83,6 +86,15 @@ def test_every_model_opens_on_every_tab_and_says_what_it_lacks(name, home, open_
 )
 def test_no_size_breaks_a_tab(spec, home, open_page):
     open_every_tab(open_page, put_run(home, "odd", spec))
+
+
+def test_meetings_tell_their_clicks_in_percent_each_with_as_many_digits(tmp_path):
+    model = open_run(write_run(tmp_path / "run", RunSpec(categorical=(4, 3))))
+    found = pair_values(model, "word_0", "word_1")
+    assert "clicked" not in meetings_table(found), "nobody has counted"
+    counted = [dataclasses.replace(each, rows=8, clicks=5) for each in found.strongest]
+    table = meetings_table(dataclasses.replace(found, strongest=counted))
+    assert set(table["clicked"]) == {62.5}
 
 
 def test_a_box_in_the_address_is_the_region_that_is_told_about(home, open_page):
