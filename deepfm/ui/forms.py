@@ -15,6 +15,10 @@ from deepfm.config import TERM_SETS, Setting, model_name
 from deepfm.errors import ConfigError
 from deepfm.ui.text import plain
 
+WIDE_IS_LINEAR: Final = (
+    "The wide part of Wide & Deep is only linear here, since the data have no crossed fields."
+)
+
 
 @dataclass
 class SettingsForm:
@@ -78,6 +82,10 @@ class SettingsForm:
         """What was typed, else the default."""
         return self.drafts.get(setting.name, self._default(setting))
 
+    def help(self, setting: Setting) -> str:
+        """The help of its field."""
+        return help_of(setting, self._default(setting))
+
     def put(self, setting: Setting, value: Any) -> None:
         """Fill a field from outside, in a callback: with another run's value."""
         self.drafts[setting.name] = _as_text(setting, value)
@@ -112,6 +120,23 @@ class SettingsForm:
             del st.query_params[setting.name]
 
 
+def help_of(setting: Setting, here: str = "") -> str:
+    """What a setting does, what it may be, and its default, as they were declared.
+
+    here   what the field starts with, where a preset has a default of its own
+    """
+    usual = _in_words(setting, _as_text(setting, setting.default))
+    started = _in_words(setting, here) if here else usual
+    default = f"Default: {usual}" if usual else ""
+    preset = f"{', ' if default else ''}in this preset {started}" if started != usual else ""
+    rest = f"{default}{preset}." if default or preset else ""
+    return plain(" ".join(filter(None, (setting.help, setting.bounds, rest))))
+
+
+def _in_words(setting: Setting, text: str) -> str:
+    return {"True": "on", "False": "off"}[text] if setting.kind == "bool" else text
+
+
 def mistake(sentence: str) -> None:
     """One sentence about a mistake, at the field it was made in."""
     st.caption(f":red[:material/error: {plain(sentence)}]")
@@ -135,7 +160,7 @@ def _typed(form: SettingsForm, setting: Setting, start: str | bool) -> None:
         setting.label,
         value=str(start),
         key=form.key(setting.name),
-        help=setting.help,
+        help=form.help(setting),
         on_change=form.taken,
         args=(setting,),
         autocomplete="off",
@@ -148,7 +173,7 @@ def _chosen(form: SettingsForm, setting: Setting, start: str | bool) -> None:
         setting.choices,
         index=setting.choices.index(str(start)),
         key=form.key(setting.name),
-        help=setting.help,
+        help=form.help(setting),
         on_change=form.taken,
         args=(setting,),
     )
@@ -159,7 +184,7 @@ def _switched(form: SettingsForm, setting: Setting, start: str | bool) -> None:
         setting.label,
         value=bool(start),
         key=form.key(setting.name),
-        help=setting.help,
+        help=form.help(setting),
         on_change=form.taken,
         args=(setting,),
     )
@@ -177,8 +202,7 @@ def _modelled(form: SettingsForm, setting: Setting, start: str | bool) -> None:
         index=tuple(TERM_SETS).index(str(start)),
         key=form.key(setting.name),
         format_func=lambda name: f"{lamps(TERM_SETS[name])}   {name}",
-        help="Which terms make the logit: L linear, P pairwise, D deep. The wide part of "
-        "Wide & Deep is only linear here, since the data have no crossed fields.",
+        help=f"{form.help(setting)} {plain(WIDE_IS_LINEAR)}",
         on_change=form.taken,
         args=(setting,),
     )

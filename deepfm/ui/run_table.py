@@ -8,10 +8,12 @@ from typing import Any, Final
 
 import streamlit as st
 
-from deepfm.charts.palette import COLOURS
+from deepfm.charts.palette import COLOURS, shortened_apart
 from deepfm.ui.run_lines import Line
 
 _HERE: Final = Path(__file__).parent
+DATASET_LENGTH: Final = 20
+"""Characters of a dataset's name in its cell; pointing at it shows the whole."""
 MOST_HIGH: Final = 440
 """Pixels before the table scrolls by itself, so that what is compared stays near."""
 
@@ -31,6 +33,7 @@ HEADINGS: Final = (
     Heading("state", "State", "Waiting, training, or how it ended."),
     Heading("auc", "AUC", "Of the test rows, else of the validation rows; so far while it trains."),
     Heading("loss", "Log loss", "Of the same rows, once the run has ended; lower is better."),
+    Heading("dataset", "Dataset", "What it was trained on."),
     Heading(
         "curve",
         "AUC by epoch",
@@ -40,7 +43,6 @@ HEADINGS: Final = (
     Heading("model", "Model", "L linear, P pairwise, D deep: the terms of the score.", False),
     Heading("settings", "Settings", "What differs from each setting's default.", False),
     Heading("epoch", "Epochs", "Trained, of those asked for.", False),
-    Heading("dataset", "Dataset", "What it was trained on."),
     Heading("person", "By", "Who started it."),
     Heading("seconds", "Time", "Of training."),
     Heading("created", "Queued", "When it was asked for."),
@@ -77,6 +79,7 @@ def show_table(
 
         return changed
 
+    short = shortened_apart([line.dataset for line in lines], DATASET_LENGTH)
     _GRID(
         key=key,
         data={
@@ -85,7 +88,14 @@ def show_table(
             "order": order,
             "falling": falling,
             "columns": [asdict(each) for each in HEADINGS if each.name not in hidden],
-            "rows": [{**asdict(line), "curve_words": line.curve_words} for line in lines],
+            "rows": [
+                {
+                    **asdict(line),
+                    "curve_words": line.curve_words,
+                    "dataset_short": short[line.dataset],
+                }
+                for line in lines
+            ],
         },
         on_tick_change=did("tick", lambda event: actions.tick(event["changes"])),
         on_sort_change=did("sort", lambda event: actions.sort(str(event["order"]))),

@@ -14,6 +14,7 @@ from deepfm.data.dataset import Dataset, open_dataset
 from deepfm.runs.store import FILE_NAME, Store
 from deepfm.sweeps import Axis, begin, source_of, sweep_of
 from deepfm.ui.run_list import PAGE_ROWS
+from deepfm.ui.run_table import DATASET_LENGTH
 from tests.app import runs_in_store
 from tests.app.runs_page import PAGE, column, five, open_runs, run_named, table, trained, words
 from tests.unit.sweeps_in_store import train_all
@@ -73,6 +74,20 @@ def test_a_column_that_says_the_same_in_every_row_is_left_out(demo: Dataset, hom
     trained(home, demo, "first")
     shown = {each["name"] for each in table(open_runs())["columns"]}
     assert shown.isdisjoint({"person", "dataset"}) and {"name", "auc", "curve"} <= shown
+
+
+def test_runs_of_several_datasets_say_theirs_shortly(demo: Dataset, home: Path) -> None:
+    trained(home, demo, "first")
+    long = "clicks-2026-week-47-campaigns.csv"
+    for number, name in enumerate((long, long.replace("47", "48"))):
+        with Store.open(home) as store:
+            store.queue_run(name, home / "gone", name, {}, {}, fingerprint=f"{number}" * 20)
+    shown = table(open_runs())
+    assert "dataset" in [each["name"] for each in shown["columns"]][:5], "in sight at 800 pixels"
+    names = [row["dataset_short"] for row in shown["rows"]]
+    assert names[-1] == demo.name and len(set(names)) == 3
+    assert max(map(len, names)) <= DATASET_LENGTH, "short, and yet told apart"
+    assert [row["dataset"] for row in shown["rows"]][1] == long, "the whole name at the pointer"
 
 
 def test_the_search_looks_at_names_states_settings_notes_and_tags(

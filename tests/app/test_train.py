@@ -18,6 +18,8 @@ from deepfm.data.dataset import Dataset, open_dataset, prepare
 from deepfm.events import Notice, Resumed
 from deepfm.runs.store import FILE_NAME, RunRow, Store
 from deepfm.ui.expected import Size, expected, measured_rates, size_of
+from deepfm.ui.text import plain
+from deepfm.ui.train_form import all_settings
 from tests.app import runs_in_store
 from tests.app.conftest import assert_nothing_wrong
 
@@ -158,6 +160,23 @@ def test_the_address_holds_what_differs_from_the_preset_and_nothing_else(
     assert page.query_params["epochs"] == "4"
     field(page, "epochs").set_value("20").run()
     assert "epochs" not in page.query_params
+
+
+def test_every_setting_has_its_help_with_bounds_and_default(
+    open_page: Opener, demo: Dataset
+) -> None:
+    page = open_page("train")
+    fields = {each.key: each for each in (*page.text_input, *page.selectbox, *page.toggle)}
+    for setting in all_settings().values():
+        shown = fields[f"train_{setting.name}"].help.replace("\\", "").replace("\u2060", "")
+        assert shown.startswith(setting.help), setting.name
+        assert setting.bounds in shown and "Default: " in shown
+    for name, words in {
+        "epochs": "Default: 30, in this preset 20.",
+        "shared_embedding": "Default: on.",
+        "terms": "Default: DeepFM.",
+    }.items():
+        assert plain(words) in fields[f"train_{name}"].help
 
 
 def test_another_preset_brings_its_values_and_leaves_the_model(

@@ -133,6 +133,7 @@ def test_the_list_is_sorted_searched_and_walked_through_by_keyboard_alone(
     visitor.button("Show all runs").click()
     expect(page.locator(".dfm-grid tbody tr")).to_have_count(3)
     visitor.settle()
+    expect(row(page, "first").get_by_role("link")).to_have_css("text-decoration-line", "underline")
     row(page, "first").get_by_role("link").focus()
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile(r"/train\?run="))
