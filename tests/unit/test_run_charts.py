@@ -71,6 +71,13 @@ def test_the_best_epoch_has_the_large_mark_and_its_value_beside_the_name(along: 
     assert "one 0.7000" in {note.text for note in figure.layout.annotations}
 
 
+def test_names_beside_the_curves_stand_in_the_order_of_their_values() -> None:
+    runs = [compared("falls", 1.0, [0.6, 0.8, 0.6]), compared("stays", 1.0, [0.6, 0.7, 0.7])]
+    notes = {note.text: note.y for note in comparison_figure(runs).layout.annotations}
+    assert notes["falls 0.8000"] == pytest.approx(0.8)
+    assert notes["stays 0.7000"] == pytest.approx(0.7)
+
+
 def test_another_axis_forgets_the_zoom() -> None:
     run = [compared("one", 3.0, [0.6, 0.7])]
     keys = {

@@ -30,7 +30,7 @@ MOST_RUNS: Final = len(RUN_COLOURS)
 KEPT_SIZE: Final = 13
 COMPARISON_CAPTION: Final = (
     "one line a run, after each epoch; each has its hue and mark. The large mark is the "
-    "best epoch, whose weights are kept; its value stands beside the name."
+    "best epoch, whose weights are kept; the name stands at its height, with its value."
 )
 
 
@@ -136,23 +136,31 @@ def _kept_epoch(run: ComparedRun) -> float | None:
     return float(run.history.best.epoch) if run.history.best else None
 
 
+def _kept_value(trace: go.Scatter, run: ComparedRun) -> float:
+    """A line's value at the epoch whose weights are kept, else at its end."""
+    values = dict(zip(trace.customdata, trace.y, strict=True))
+    return float(values.get(_kept_epoch(run), trace.y[-1]))
+
+
 def _name_lines(figure: go.Figure, runs: Sequence[ComparedRun], gap: float) -> None:
     """Each line's name and its value at the kept epoch, right of the panel.
 
-    At the height of the line's end, pushed apart if need be.
+    At the height of that value, not of the line's end, so that names stand in the order of their
+    values; pushed apart if need be.
     """
-    ends = [(place, trace.y[-1]) for place, trace in enumerate(figure.data) if len(trace.y)]
-    heights = spread_labels([end for _, end in ends], gap)
-    for (place, end), height in zip(ends, heights, strict=True):
-        trace = figure.data[place]
-        values = dict(zip(trace.customdata, trace.y, strict=True))
-        kept = values.get(_kept_epoch(runs[place]), end)
+    kept = [
+        (place, _kept_value(trace, runs[place]))
+        for place, trace in enumerate(figure.data)
+        if len(trace.y)
+    ]
+    heights = spread_labels([value for _, value in kept], gap)
+    for (place, value), height in zip(kept, heights, strict=True):
         figure.add_annotation(
             xref="paper",
             x=1.0,
             xshift=8,
             y=height,
-            text=f"{label(shortened(runs[place].name, 16))} {kept:.4f}",
+            text=f"{label(shortened(runs[place].name, 16))} {value:.4f}",
             showarrow=False,
             xanchor="left",
             font={"color": colour(RUN_COLOURS[place]), "size": 12},
