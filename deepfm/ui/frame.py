@@ -13,6 +13,7 @@ from deepfm.ui.copy_link import copy_link
 from deepfm.ui.plot import warm
 from deepfm.ui.shared import recent
 from deepfm.ui.text import mistakes_in_words, numbered_names, plain, show_error
+from deepfm.ui.timers import look_again_every
 from deepfm.ui.unchanged import drawn_until
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ ICON: Final = str(_ASSETS / "icon.svg")
 _STYLE: Final = Path(__file__).parent / "frame.css"
 
 
+WAITING_SECONDS: Final = 0.2
+"""How often the chip looks while the first of what it shows waits: its turn comes at any moment."""
 BUSY_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 5.0
 """How often the chip looks: seldom while nothing runs, for it is on every page of everyone."""
@@ -35,8 +38,7 @@ def show(page: links.PageInfo) -> None:
     try:
         with st.container(key="aside"):
             st.html(_STYLE)
-            every = BUSY_SECONDS if running() else IDLE_SECONDS
-            st.fragment(running_chip, run_every=every)()
+            st.fragment(running_chip, run_every=IDLE_SECONDS)()
             warm()
         for sentence in state.forget_unknown():
             show_error(sentence)
@@ -105,12 +107,16 @@ def _distinct(labels: dict[str, str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Running:
-    """What the chip shows: words, how far (0 to 1, None where unknown), and where to watch it."""
+    """What the chip shows: words, how far (0 to 1, None where unknown), and where to watch it.
+
+    waits  its turn has not come yet
+    """
 
     words: str
     done: float | None
     page: str
     parameters: dict[str, str]
+    waits: bool = False
 
 
 JOB_WORDS: Final = {
@@ -134,8 +140,9 @@ def running() -> list[Running]:
 
 def _running_run(row: "RunRow") -> Running:
     done = min(1.0, row.epoch / max(1, int(row.train.get("epochs", 1))))
-    how_far = f"{done:.0%}" if row.state == "training" else "waiting"
-    return Running(f"{row.name} · {how_far}", done, "train", {"run": row.id})
+    waits = row.state != "training"
+    how_far = "waiting" if waits else f"{done:.0%}"
+    return Running(f"{row.name} · {how_far}", done, "train", {"run": row.id}, waits)
 
 
 def _running_job(job: "JobRow") -> Running:
@@ -160,8 +167,16 @@ def running_chip() -> None:
         else:
             st.progress(shown.done or 0.0, text=plain(shown.words))
             links.link(shown.page, "Watch", icon=":material/visibility:", **shown.parameters)
+    look_again_every(seconds_between_looks(shown))
     home = state.home()
     drawn_until(lambda: recent(("running", home), feed.SHARED, lambda: _first(running())) != shown)
+
+
+def seconds_between_looks(shown: Running | None) -> float:
+    """How soon the chip looks again: soon while it waits, for the page round it tells at once."""
+    if shown is None:
+        return IDLE_SECONDS
+    return WAITING_SECONDS if shown.waits else BUSY_SECONDS
 
 
 def _first(active: Sequence[Running]) -> Running | None:

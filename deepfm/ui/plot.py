@@ -36,7 +36,7 @@ _HTML: Final = """
     </span>
     <output class="dfm-readout"></output>
   </div>
-  <figcaption class="dfm-caption"></figcaption>
+  <figcaption class="dfm-caption" hidden></figcaption>
   <span class="dfm-probe" aria-hidden="true"></span>
 </figure>
 """

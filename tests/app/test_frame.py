@@ -12,7 +12,7 @@ from deepfm.config import ModelConfig, TrainConfig
 from deepfm.errors import DeepFMError
 from deepfm.events import Progress
 from deepfm.runs.store import Store
-from deepfm.ui import frame, links, state
+from deepfm.ui import frame, links, plot, state
 from deepfm.ui.late import drop_late_reruns
 from deepfm.ui.plot import csv_text
 from deepfm.ui.text import plain
@@ -165,6 +165,20 @@ def test_the_chip_shows_what_trains_before_what_waits_and_jobs_last(store):
     assert found[2].done == 0.25
     store.report_progress(job, Progress("Writing", 25, 100, "rows", number=4, stages=5))
     assert frame.running()[2].words == "Preparing data · 65%", "of all its steps together"
+
+
+def test_the_chip_looks_often_while_what_it_shows_waits_and_seldom_while_nothing_runs(store):
+    assert frame.seconds_between_looks(None) == frame.IDLE_SECONDS
+    queue(store)
+    (waiting,) = frame.running()
+    assert frame.seconds_between_looks(waiting) == frame.WAITING_SECONDS < frame.BUSY_SECONDS
+    store.claim_run("test")
+    (training,) = frame.running()
+    assert frame.seconds_between_looks(training) == frame.BUSY_SECONDS < frame.IDLE_SECONDS
+
+
+def test_a_chart_says_nothing_on_how_to_read_it_before_it_has_words():
+    assert '<figcaption class="dfm-caption" hidden></figcaption>' in plot._HTML
 
 
 def test_csv_keeps_numbers_and_neutralises_formulas():

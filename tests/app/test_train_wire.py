@@ -13,6 +13,7 @@ from deepfm.locks import FileLock
 from deepfm.runs.store import Store
 from deepfm.runs.worker.service import worker_lock
 from deepfm.ui.feed import SHARED
+from deepfm.ui.frame import BUSY_SECONDS, WAITING_SECONDS
 from deepfm.ui.watching import LIVE, PACE, SOON
 from tests.app import runs_in_store
 from tests.app.tab import Answer, Tab, open_tab
@@ -87,6 +88,19 @@ def test_what_is_unchanged_is_not_sent_again(server: Server, run_id: str) -> Non
         assert answer.references >= 10, "names of what the tab has"
         assert answer.size < QUIET, answer.largest()
         assert not answer.navigated
+
+
+def test_the_chip_looks_often_until_the_turn_of_what_waits(server: Server, demo: Dataset) -> None:
+    run_id = runs_in_store.queue(server.home, demo, epochs=9)
+    with Store.open(server.home) as store, open_tab(server.url, "start") as tab:
+        try:
+            tab.load()
+            chip = watching(tab, WAITING_SECONDS)
+            store.claim_run("test")
+            tab.tick(chip)
+            assert tab.timers[chip] == pytest.approx(BUSY_SECONDS)
+        finally:
+            store.finish_run(run_id, "failed", "The test is over.")
 
 
 def test_what_has_changed_is_sent_and_nothing_else(server: Server, run_id: str) -> None:
