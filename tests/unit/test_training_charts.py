@@ -439,6 +439,27 @@ def test_all_pinned_bars_share_one_range_that_holds_them() -> None:
     )
 
 
+def test_a_wild_early_observation_does_not_press_the_bars_flat() -> None:
+    usual = pinned_range(history_of(run_events()), 2)
+    wild = dataclasses.replace(point(0.01), pinned=((30.0, -40.0, 20.0), (0.0, 0.0, 0.0)))
+    first, *rest = run_events()
+    assert pinned_range(history_of([first, wild, *rest]), 2) == usual
+    assert pinned_range(history_of([first, wild]), 2) >= 40, "what is shown is held"
+
+
+def test_small_bars_get_a_small_range_that_stays_while_they_grow_a_little() -> None:
+    def ranged(size: float) -> float:
+        still = dataclasses.replace(
+            point(0.5),
+            moments=dataclasses.replace(MOMENTS, mean=(0.0, 0.0, 0.0)),
+            pinned=((size, 0.0, 0.0),),
+        )
+        return pinned_range(history_of([started(3), still]), 1)
+
+    assert ranged(0.2) == 0.25
+    assert ranged(0.26) == ranged(0.3) == ranged(0.37)
+
+
 @pytest.mark.parametrize("terms", TERM_SETS.values(), ids=TERM_SETS)
 def test_a_model_has_bars_and_bands_for_its_own_terms_only(terms: tuple[str, ...]) -> None:
     bars = pinned_figure(pinned_bars(point(1), 0), 2.0, terms)

@@ -27,6 +27,9 @@ PINNED_CAPTION: Final = (
     "score above that of a typical impression, left lowers it."
 )
 
+USUAL: Final = 0.9
+"""The share of the observations that the bars' range holds in any case."""
+
 
 @dataclass(frozen=True)
 class PinnedBars:
@@ -58,13 +61,20 @@ def pinned_bars(observation: Point | Epoch | None, place: int) -> PinnedBars:
 
 
 def pinned_range(history: History, places: int) -> float:
-    """One half width for the bars of all pinned impressions, over all of the training so far."""
-    return symmetric_range(
-        term
-        for observation in history.observations
-        for place in range(places)
-        for term in pinned_bars(observation, place).centred
-    )
+    """One half width for the bars of all pinned impressions: of what rests, and of nearly all.
+
+    It holds what is shown at rest, and nine of ten observations so far: a wild one must not press
+    all others flat. It goes in steps from 0.25 up, so that it does not jump at each point.
+    """
+    widest = sorted(_widest(observation, places) for observation in history.observations)
+    usual = widest[int(USUAL * (len(widest) - 1))] if widest else 0.0
+    return symmetric_range((usual, _widest(history.resting, places)), least=0.25)
+
+
+def _widest(observation: Point | Epoch | None, places: int) -> float:
+    """The length of an observation's longest bar."""
+    bars = (pinned_bars(observation, place).centred for place in range(places))
+    return max((abs(term) for centred in bars for term in centred), default=0.0)
 
 
 def pinned_figure(
