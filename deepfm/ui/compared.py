@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from deepfm.charts.history import Metric
+from deepfm.charts.history import Metric, value_of
 from deepfm.charts.palette import NO_VALUE
 from deepfm.charts.training.comparison import (
     COMPARISON_CAPTION,
@@ -72,6 +72,23 @@ def _show_group(rows: Sequence["RunRow"], interval: float | None) -> None:
         st.caption("Open one:", width="content")
         for row in rows:
             links.link("train", row.name, run=row.id, icon=":material/show_chart:")
+    if interval is None and (best := _best(rows)):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption("Go on:", width="content")
+            links.link("evaluate", "Evaluate them together", run=best.id, view="Other runs")
+            links.link("model", f"Look into {best.name}, the best", run=best.id)
+
+
+def _best(rows: Sequence["RunRow"]) -> "RunRow | None":
+    """The run whose kept weights have the highest validation AUC; None where none is trained."""
+    trained = [row for row in rows if state.is_trained(row) and row.result]
+    return max(trained, key=_validation_auc, default=None)
+
+
+def _validation_auc(row: "RunRow") -> float:
+    best = feed.history(row.id)[1].best
+    known = value_of(best.validation, "auc") if best else row.auc
+    return -1.0 if known is None else known
 
 
 def _progress_in_words(rows: Sequence["RunRow"]) -> str:
@@ -80,7 +97,7 @@ def _progress_in_words(rows: Sequence["RunRow"]) -> str:
     now = [row.name for row in rows if row.state == "training"]
     if done == len(rows):
         bad = [f"{row.name} {STATE_WORDS[row.state]}" for row in rows if row.state != "finished"]
-        return "all done" + (f"; {', '.join(bad)}" if bad else "")
+        return "All done" + (f"; {', '.join(bad)}" if bad else "")
     return f"{', '.join(now)} is training; " * bool(now) + f"{done} of {len(rows)} done"
 
 

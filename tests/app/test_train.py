@@ -368,6 +368,33 @@ def test_a_group_is_one_chart_and_one_table(open_page: Opener, demo: Dataset, ho
     assert {row.state for row in runs_of(home)} == {"finished", "stopped"}
 
 
+def test_a_group_that_has_ended_leads_on_to_its_runs_together_and_to_its_best(
+    open_page: Opener, demo: Dataset, home: Path
+) -> None:
+    page = open_page("train")
+    page.button(key="train_five").click().run()
+    assert not ways_on(page)
+    for row in runs_of(home)[::-1]:
+        runs_in_store.begin(home, row.id, epochs=3 if row.name == "DNN" else 2)
+        runs_in_store.finish(home, row.id)
+    page.run()
+    assert_nothing_wrong(page)
+    best = next(row for row in runs_of(home) if row.name == "DNN")
+    together, model = ways_on(page)
+    assert f"run={best.id}" in together and "view=Other+runs" in together
+    assert f"run={best.id}" in model
+    assert "All done" in words(page)
+
+
+def ways_on(page: AppTest) -> list[str]:
+    """Where the links to Evaluate and Model lead."""
+    return [
+        each.proto.url
+        for each in page.get("link_button")
+        if each.proto.url.startswith(("/evaluate?", "/model?"))
+    ]
+
+
 # --- data of one's own -----------------------------------------------------------------------
 
 
