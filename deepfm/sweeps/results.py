@@ -4,7 +4,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from deepfm.events import Epoch, Metrics
@@ -86,6 +86,11 @@ class Configuration:
         return Spread.of([metrics.loss for metrics in self._figures])
 
     @property
+    def seeds_so_far(self) -> str:
+        """ ", 1 of 3 seeds"; "" once all of its runs have ended."""
+        return "" if self.ended else f", {len(self.trained)} of {len(self.runs)} seeds"
+
+    @property
     def trained(self) -> list[SeedRun]:
         """Its runs that have validation figures."""
         return [run for run in self.runs if run.validation is not None]
@@ -112,7 +117,8 @@ class Configuration:
 class Results:
     """A sweep as it stands.
 
-    ranked    configurations that have a figure, the best first
+    ranked    configurations that have a figure, the best first; those whose seeds have not all
+              ended come after those whose seeds have
     waiting   those that have none yet, or never will, in the order of trying
     """
 
@@ -149,6 +155,13 @@ class Results:
     def done(self) -> int:
         """Runs that have ended."""
         return sum(row.ended for row in self.runs)
+
+    @property
+    def comparable(self) -> tuple[Configuration, ...]:
+        """Of the ranked those that have ended; before any has, those with as many seeds."""
+        return tuple(
+            each for each in self.ranked if _fewer_seeds(each) == _fewer_seeds(self.ranked[0])
+        )
 
     @property
     def best(self) -> Configuration | None:
@@ -204,9 +217,16 @@ def results_of(
     ]
     known = [each for each in configurations if each.figure(sweep.objective)]
     sign = -1.0 if sweep.objective == "auc" else 1.0
-    known.sort(key=lambda each: sign * _mean(each, sweep))
+    known.sort(key=lambda each: (*_fewer_seeds(each), sign * _mean(each, sweep)))
     waiting = [each for each in configurations if not each.figure(sweep.objective)]
     return Results(record, tuple(known), tuple(waiting))
+
+
+def _fewer_seeds(configuration: Configuration) -> tuple[bool, int]:
+    """Alike for configurations whose means may be compared: seeds all ended, or as many trained."""
+    if configuration.ended:
+        return False, 0
+    return True, -len(configuration.trained)
 
 
 def _one_a_seed(runs: Sequence[SeedRun]) -> tuple[SeedRun, ...]:
@@ -266,14 +286,15 @@ def _verdict(results: Results) -> Verdict:
     sweep = results.sweep
     if not results.ranked:
         return Verdict("No configuration has been trained yet.", False, None, None)
-    best, figures = results.ranked[0], [_figure(each, sweep) for each in results.ranked]
-    tell = _capital if results.ended else _so_far
-    if len(results.ranked) == 1:
+    ranked = results.comparable
+    best, figures = ranked[0], [_figure(each, sweep) for each in ranked]
+    tell = _capital if results.ended else partial(_so_far, best.seeds_so_far)
+    if len(ranked) == 1:
         words = f"only {best.name} has been trained; {sweep.metric} {figures[0]}."
         return Verdict(tell(words), False, None, None)
     margin = abs(figures[0].mean - figures[1].mean)
     explained = explained_by_seeds(figures[0], figures[1], figures)
-    second = results.ranked[1].name
+    second = ranked[1].name
     if explained is None:
         words = (
             f"{best.name} has the best {sweep.metric}, {figures[0]}, {margin:.4f} better "
@@ -283,7 +304,7 @@ def _verdict(results: Results) -> Verdict:
     if margin <= explained:
         level = [
             each.name
-            for each, figure in zip(results.ranked, figures, strict=True)
+            for each, figure in zip(ranked, figures, strict=True)
             if abs(figure.mean - figures[0].mean)
             <= (explained_by_seeds(figures[0], figure, figures) or 0.0)
         ]
@@ -313,8 +334,8 @@ def _others(names: Sequence[str]) -> str:
     return f"{names[0]} and {names[1]} differ" if len(names) == 2 else f"{len(names)} others differ"
 
 
-def _so_far(words: str) -> str:
-    return f"So far: {words}"
+def _so_far(seeds: str, words: str) -> str:
+    return f"So far{seeds}: {words}"
 
 
 def _capital(text: str) -> str:

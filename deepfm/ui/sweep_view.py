@@ -235,7 +235,8 @@ def _best(results: Results, beside_form: bool) -> None:
         vertical_alignment="center",
         horizontal_alignment="distribute",
     ):
-        st.markdown(f"**Best{'' if results.ended else ' so far'}:** {plain(best.name)}")
+        far = "" if results.ended else f" so far{best.seeds_so_far}"
+        st.markdown(f"**Best{far}:** {plain(best.name)}")
         with st.container(horizontal=True, width="content"):
             links.button("train", "Open", key="sweep_open_best", run=run.row.id, kind="primary")
             _more_button(run.row, beside_form)

@@ -226,6 +226,22 @@ def test_a_sweep_that_goes_on_shows_how_far_it_is_and_can_be_stopped(
     assert states == ["finished", *["stopped"] * 5]
 
 
+def test_one_seed_of_a_setting_is_not_compared_with_the_mean_of_another(
+    open_page: Opener, demo: Dataset, home: Path
+) -> None:
+    group = begun(home, demo, FACTORS)
+    with Store.open(home) as store:
+        train_next(store, good)
+    page = open_page("train", group=group)
+    assert "Best so far, 1 of 3 seeds: factor size 4" in words(page).replace("**", "")
+    with Store.open(home) as store:
+        for _ in range(3):
+            train_next(store, good)
+    page = open_page("train", group=group)
+    assert "Best so far: factor size 4" in words(page).replace("**", "")
+    assert "So far: only factor size 4 has been trained" in words(page)
+
+
 def test_the_best_stands_on_top_with_its_test_figures_alone(
     open_page: Opener, demo: Dataset, home: Path
 ) -> None:
