@@ -29,6 +29,7 @@ from deepfm.report.document import (
     table,
     tiles,
 )
+from deepfm.sweeps.description import NETWORK
 from deepfm.terms import TERM_NAMES
 from deepfm.trained import TrainedModel
 
@@ -234,6 +235,7 @@ def _settings(model: TrainedModel) -> str:
     rows = [
         (setting.label, value_in_words(setting, value), "" if usual == shown else usual)
         for setting in (*ModelConfig.settings(), *TrainConfig.settings())
+        if "deep" in model.model.terms or setting.name not in NETWORK
         for value in (given[setting.name],)
         for shown, usual in (
             (value_in_words(setting, value), value_in_words(setting, setting.default)),
