@@ -1,7 +1,5 @@
 """The profile of a dataset to the figures of the Data page: click rates, cardinality, coverage."""
 
-import math
-import re
 from collections.abc import Sequence
 from typing import Final, Literal
 
@@ -19,7 +17,7 @@ from deepfm.charts.palette import (
     shortened,
 )
 from deepfm.data.dataset import FieldProfile, ValueProfile
-from deepfm.data.vocabulary import RARE
+from deepfm.data.value_order import NO_VALUES, is_ordered, place_of
 
 VALUE_HEIGHT: Final = 26
 """Pixels of one value's row in the click rate figure."""
@@ -29,17 +27,6 @@ EMPTY: Final = "(empty)"
 Order = Literal["rows", "rate", "name"]
 
 _LABELLED: Final = 3
-_NO_VALUES: Final = ("", RARE)
-_WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_MONTHS: Final = (
-    *("january", "february", "march", "april", "may", "june", "july"),
-    *("august", "september", "october", "november", "december"),
-)
-_NUMBER: Final = re.compile(r"[+-]?\d+(\.\d+)?")
-_NUMBER_LIKE: Final = re.compile(
-    r"[<>≤≥+-]?\s?\d+([.:/+-]\s?\d+)*\+?\s?(am|pm|[hkms%])?", re.IGNORECASE
-)
-"""A number, time, date or range: "7", "08:00", "2024-01-05", "18-24", "65+", "3 pm"."""
 
 
 # --- click rates ------------------------------------------------------------------------------
@@ -56,7 +43,7 @@ def seen_values(field: FieldProfile, order: Order = "rows") -> list[ValueProfile
     if field.role == "numeric":
         return sorted(seen, key=lambda value: value.index)
     if order == "name":
-        return sorted(seen, key=lambda value: (value.value in _NO_VALUES, _place(value.value)))
+        return sorted(seen, key=lambda value: place_of(value.value))
     if order == "rate":
         return sorted(seen, key=lambda value: -(value.rate or 0.0))
     return sorted(seen, key=lambda value: -value.count)
@@ -66,35 +53,9 @@ def usual_order(field: FieldProfile) -> Order:
     """By name where all values are shown and have an order: numbers, times, weekdays, months."""
     if field.role == "numeric":
         return "name"
-    names = [value.value for value in field.values if value.value not in _NO_VALUES]
+    names = [value.value for value in field.values if value.value not in NO_VALUES]
     shown = len(names) >= field.kept - bool(field.missing)
-    return "name" if shown and all(_is_ordered(name) for name in names) else "rows"
-
-
-def _is_ordered(name: str) -> bool:
-    return bool(_NUMBER_LIKE.fullmatch(name)) or _calendar(name) is not None
-
-
-def _place(name: str) -> tuple[int, float, list[tuple[int, float, str]]]:
-    """A key: place in the calendar, then the number that it is as a whole, then part by part."""
-    number = float(name) if _NUMBER.fullmatch(name) else math.inf
-    return (_calendar(name) or 0, number, _natural(name))
-
-
-def _calendar(name: str) -> int | None:
-    """The place of a weekday or month, whole or as its first three letters; None for others."""
-    word = name.strip().lower()
-    for names in (_WEEKDAYS, _MONTHS):
-        for place, whole in enumerate(names, start=1):
-            if word in (whole, whole[:3]):
-                return place
-    return None
-
-
-def _natural(name: str) -> list[tuple[int, float, str]]:
-    """A key by which "9" stands before "10": runs of digits count as numbers."""
-    parts = re.findall(r"\d+|\D+", name)
-    return [(0, float(part), "") if part.isdecimal() else (1, 0.0, part) for part in parts]
+    return "name" if shown and all(is_ordered(name) for name in names) else "rows"
 
 
 def value_name(value: ValueProfile) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from deepfm.data.value_order import meant_order
 from deepfm.evaluation.figures import auc
 from deepfm.evaluation.judged import JudgedRows, judged_rows
 from deepfm.intervals import wilson_interval
@@ -38,6 +39,8 @@ class Slice:
 def slices(model: TrainedModel, field: str, part: str | None = None) -> tuple[Slice, ...]:
     """Up to 20 values of a field with most rows, then all others together.
 
+    Numbers, weekdays and months stand in their own order, other values by their rows.
+
     Over the rows of the part that the run keeps with their values (100,000 at most). SchemaError
     for an unknown field, DataError for a part without such rows.
     """
@@ -52,6 +55,8 @@ def slices_of(rows: JudgedRows, field: str) -> tuple[Slice, ...]:
     order = np.argsort(-counts, kind="stable")
     shown = [int(found[i]) for i in order[:MOST_SLICES] if counts[i] >= FEWEST_ROWS]
     all_slices = [_slice(known, known.value_of(field, code), codes == code) for code in shown]
+    meant = meant_order([one.value or "" for one in all_slices])
+    all_slices = [all_slices[place] for place in meant] if meant else all_slices
     rest = ~np.isin(codes, shown)
     if rest.any():
         all_slices.append(_slice(known, None, rest))

@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 
+from deepfm.data.value_order import meant_order
 from deepfm.data.vocabulary import FieldValues
 from deepfm.errors import SchemaError
 from deepfm.explanation.neighbours import neighbours_of
@@ -50,7 +51,8 @@ class Interaction:
 class Surface:
     """The scores of one impression for every pair of values of two fields, U by W.
 
-    values, other_values  the commonest of each field and the impression's own, the default last
+    values, other_values  the commonest of each field and the impression's own, the default last;
+                          numbers, weekdays and months in their own order
     terms                 raw terms, float64[U, W] each: terms.fm, terms.deep, terms.logit
     current               (row, column) of the impression itself
     fm, deep, total       the interaction of each. The FM branch's has at most `fm_rank_limit`
@@ -85,7 +87,7 @@ def surface(
     neighbours = neighbours_of(model, ids)
     places = _positions(model, field, other_field)
     sides = [
-        commonest(model.vocabulary, name, most, also=[int(ids[place])])
+        _in_order(commonest(model.vocabulary, name, most, also=[int(ids[place])]))
         for name, place in zip((field, other_field), places, strict=True)
     ]
     rows, columns = (side.index for side in sides)
@@ -108,6 +110,15 @@ def surface(
         min(model.weights.factors.shape[1], least),
         least if model.weights.layers else 0,
     )
+
+
+def _in_order(found: FieldValues) -> FieldValues:
+    """Numbers, weekdays and months in their own order; others as they are, the commonest first."""
+    meant = meant_order(found.value)
+    if meant is None:
+        return found
+    values = tuple(found.value[place] for place in meant)
+    return FieldValues(values, found.index[meant], found.count[meant], found.clicks[meant])
 
 
 def _positions(model: TrainedModel, field: str, other_field: str) -> tuple[int, int]:

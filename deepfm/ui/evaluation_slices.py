@@ -115,7 +115,8 @@ def show_by_value(run_id: str, model: TrainedModel, found: Evaluated) -> None:
         key="slices",
         height=120 + 26 * len(by_value),
         caption="a diamond outside its bar is a value for which the model is wrong on average. "
-        f"{finding} Click a value to see this whole page for its rows alone.",
+        f"Numbers and weekdays stand in their own order, other values by their rows. {finding} "
+        "Click a value to see this whole page for its rows alone.",
         alt=f"Predicted against seen click rate by {name}. {finding}",
         table=lambda: slices_data(by_value),
         clicks=True,
