@@ -1,8 +1,10 @@
 """What happens when I change a setting? A form to queued runs, and a run to live curves."""
 
+from typing import TYPE_CHECKING, Final
+
 import streamlit as st
 
-from deepfm.charts.palette import TERM_WORDS, format_count, format_probability
+from deepfm.charts.palette import TERM_WORDS, format_auc, format_count, format_probability
 from deepfm.data.dataset import Dataset
 from deepfm.errors import DeepFMError
 from deepfm.sweeps import KIND
@@ -11,10 +13,18 @@ from deepfm.ui.compared import watch_group
 from deepfm.ui.joined import show_joined
 from deepfm.ui.queueing import pinned_of
 from deepfm.ui.recipe import show_recipe
+from deepfm.ui.run_list import DATASET
+from deepfm.ui.run_words import when_in_words
 from deepfm.ui.sweep_view import earlier_sweeps, watch_sweep
 from deepfm.ui.text import plain, show_error
 from deepfm.ui.train_form import train_form
 from deepfm.ui.watching import STATE_WORDS, watch_run
+
+if TYPE_CHECKING:
+    from deepfm.runs.store import RunRow
+
+EARLIER: Final = 3
+"""Earlier runs that are named here; all stand on Runs."""
 
 CSS = """
 <style>
@@ -91,12 +101,21 @@ def before_training(dataset: Dataset) -> None:
         st.caption(f"{len(pinned)} impressions are watched as it learns, term by term.")
     sweeps = {group.id for group in state.store().groups(kind=KIND, limit=50)}
     runs = state.store().runs(fingerprint=dataset.fingerprint, limit=100)
-    earlier = [row for row in runs if row.group not in sweeps][:3]
+    earlier = [row for row in runs if row.group not in sweeps]
     if earlier:
         st.markdown("**Earlier runs on this dataset**")
-        for row in earlier:
-            links.link("train", f"{row.name} ({STATE_WORDS[row.state]})", run=row.id)
+        for row in earlier[:EARLIER]:
+            links.link("train", earlier_in_words(row), run=row.id)
+        if len(earlier) > EARLIER:
+            links.link("runs", "All runs on this dataset", **{DATASET: dataset.fingerprint})
     earlier_sweeps(dataset)
+
+
+def earlier_in_words(row: "RunRow") -> str:
+    """ "DeepFM · test AUC 0.7903 · 14:05", and its state where it has not finished."""
+    auc = "" if row.auc is None else f"{state.auc_name(row)} {format_auc(row.auc)}"
+    standing = "" if row.state == "finished" and auc else STATE_WORDS[row.state]
+    return " · ".join(filter(None, (row.name, standing, auc, when_in_words(row.created))))
 
 
 page()

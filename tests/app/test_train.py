@@ -18,6 +18,7 @@ from deepfm.data.dataset import Dataset, open_dataset, prepare
 from deepfm.events import Notice, Resumed
 from deepfm.runs.store import FILE_NAME, RunRow, Store
 from deepfm.ui.expected import Size, expected, measured_rates, size_of
+from deepfm.ui.run_words import when_in_words
 from deepfm.ui.text import plain
 from deepfm.ui.train_form import all_settings
 from tests.app import runs_in_store
@@ -384,6 +385,27 @@ def test_a_group_that_has_ended_leads_on_to_its_runs_together_and_to_its_best(
     assert f"run={best.id}" in together and "view=Other+runs" in together
     assert f"run={best.id}" in model
     assert "All done" in words(page)
+
+
+def test_earlier_runs_are_named_with_their_auc_and_time_and_lead_to_all(
+    open_page: Opener, demo: Dataset, home: Path
+) -> None:
+    for number in range(3):
+        run_id = runs_in_store.queue(home, demo, f"Run {number}")
+        runs_in_store.begin(home, run_id)
+        runs_in_store.finish(home, run_id)
+    page = open_page("train")
+    buttons = [each.proto for each in page.get("link_button")]
+    labels = [each.label.replace("\\", "").replace("\u2060", "") for each in buttons]
+    time_ = when_in_words(runs_of(home)[0].created)
+    assert f"Run 2 · test AUC 0.6800 · {time_}" in labels
+    assert "All runs on this dataset" not in labels
+    runs_in_store.queue(home, demo, "Run 3")
+    page = open_page("train")
+    buttons = [each.proto for each in page.get("link_button")]
+    labels = [each.label.replace("\\", "").replace("\u2060", "") for each in buttons]
+    assert any(label.startswith("Run 3 · waiting · ") for label in labels)
+    assert buttons[labels.index("All runs on this dataset")].url.endswith(demo.fingerprint)
 
 
 def ways_on(page: AppTest) -> list[str]:
