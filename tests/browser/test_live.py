@@ -73,6 +73,21 @@ def test_loss_and_epochs_become_logarithmic_at_a_click_and_back(watcher: Visitor
     watcher.wait_for(lambda: axes(curves) == before, "the axes as they were")
 
 
+def test_on_a_phone_the_run_stands_above_the_form_and_beside_it_on_a_desktop(
+    watcher: Visitor,
+) -> None:
+    head, form = watcher.page.locator(".st-key-run_head"), watcher.page.get_by_label("Batch size")
+
+    def tops() -> list[float]:
+        return [each.first.bounding_box()["y"] for each in (head, form)]  # type: ignore[index]
+
+    left = form.first.bounding_box()
+    right = head.bounding_box()
+    assert left is not None and right is not None and left["x"] < right["x"]
+    watcher.page.set_viewport_size({"width": 390, "height": 844})
+    watcher.wait_for(lambda: tops()[0] < tops()[1], "the run first", 10)
+
+
 def test_a_zoom_is_kept_when_its_axis_becomes_logarithmic(watcher: Visitor) -> None:
     curves = Chart(watcher.page, LEARNING)
     curves.zoom()
