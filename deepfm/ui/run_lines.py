@@ -17,6 +17,7 @@ from deepfm.ui.run_words import (
     terms_of,
     when_in_words,
 )
+from deepfm.ui.sweep_view import best_of_sweep
 from deepfm.ui.watching import STATE_WORDS
 
 if TYPE_CHECKING:
@@ -166,9 +167,16 @@ def table_lines(
 
 
 def group_line(item: "Item", opened: str, ticked: int, scale: tuple[float, float]) -> Line:
-    """A group as one line, with the figures of the run that has its highest AUC."""
+    """A group as one line: of models the highest AUC, of a sweep the mean that its page goes by."""
     group, best = item.group, item.run
     assert group is not None
+    auc, part = best.auc, "highest"
+    curve, settings = best.curve, f"highest: {best.name}" if auc is not None else ""
+    if group.kind == "sweep" and (chosen := best_of_sweep(group.id)):
+        # The figures of the test rows pick nothing.
+        auc, part = chosen.auc.mean if chosen.auc else None, "valid."
+        shown = chosen.best_run("auc")
+        curve, settings = shown.row.curve if shown else (), f"best: {chosen.name}"
     return Line(
         "group",
         group.id,
@@ -178,11 +186,11 @@ def group_line(item: "Item", opened: str, ticked: int, scale: tuple[float, float
         state="finished" if group.ended == group.runs else "training",
         state_words=run_list.group_in_words(item),
         model="Sweep" if group.kind == "sweep" else "Comparison",
-        auc=format_auc(best.auc),
-        part="" if best.auc is None else "highest",
-        curve=best.curve,
+        auc=format_auc(auc),
+        part="" if auc is None else part,
+        curve=curve,
         scale=scale,
-        settings=f"highest: {best.name}" if best.auc is not None else "",
+        settings=settings,
         dataset=best.dataset_name,
         person=best.owner_name,
         seconds="" if group.seconds is None else format_duration(group.seconds),

@@ -105,6 +105,14 @@ def _results(group_id: str) -> Results:
     return _kept_results(str(state.home()), group_id, moved)
 
 
+def best_of_sweep(group_id: str) -> Configuration | None:
+    """The configuration that is the best on its validation rows; None before any is trained."""
+    try:
+        return _results(group_id).best
+    except DeepFMError:
+        return None  # Damaged: it says so when it is opened.
+
+
 @st.cache_resource(show_spinner=False, max_entries=64)
 def _kept_results(home: str, group_id: str, moved: str) -> Results:
     return read_results(state.store(), group_id)

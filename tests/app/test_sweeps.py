@@ -14,6 +14,7 @@ from deepfm.runs.store import RunRow, Store
 from deepfm.sweeps import STUDIES, Axis, begin, source_of
 from deepfm.sweeps import sweep_of as named_sweep
 from tests.app.conftest import assert_nothing_wrong
+from tests.app.runs_page import open_runs, table
 from tests.unit.sweeps_in_store import train_all, train_next, write_clicks
 
 Opener = Callable[..., AppTest]
@@ -258,6 +259,15 @@ def test_the_best_stands_on_top_with_its_test_figures_alone(
     assert f"{1 - 0.741:.4f}" not in tiles, "the other's test figures are nobody's business"
     (table,) = page.dataframe
     assert list(table.value["Factor size"]) == ["8", "4"]
+
+
+def test_runs_names_the_best_of_a_sweep_by_its_validation_mean(home: Path, demo: Dataset) -> None:
+    begun(home, demo, FACTORS)
+    with Store.open(home) as store:
+        train_all(store, good)
+    (row,) = table(open_runs())["rows"]
+    assert row["settings"] == "best: factor size 8"
+    assert (row["auc"], row["part"]) == ("0.7810", "valid.")
 
 
 def test_within_the_spread_no_winner_is_named(open_page: Opener, demo: Dataset, home: Path) -> None:
