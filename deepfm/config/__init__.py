@@ -9,7 +9,7 @@ from deepfm.config.configurations import (
     parameter_count,
 )
 from deepfm.config.installation import Settings, machine_memory
-from deepfm.config.models import TERM_SETS, model_name
+from deepfm.config.models import NETWORK_SETTINGS, TERM_SETS, model_name
 from deepfm.config.presets import PRESETS, Preset
 from deepfm.config.setting import Config, Setting
 from deepfm.config.told import settings_in_words, value_in_words
@@ -17,6 +17,7 @@ from deepfm.config.told import settings_in_words, value_in_words
 __all__ = [
     "ALL_GPUS",
     "BYTES_A_PARAMETER",
+    "NETWORK_SETTINGS",
     "PRESETS",
     "TERM_SETS",
     "Config",

@@ -19,3 +19,12 @@ TERM_SETS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 def model_name(terms: tuple[str, ...]) -> str:
     """The field's name of a set of terms: ("linear", "pairwise") is "FM"."""
     return next(name for name, members in TERM_SETS.items() if members == terms)
+
+
+NETWORK_SETTINGS: Final = frozenset(
+    {
+        *("mlp_dims", "drop_rate", "activation", "embedding_drop_rate"),
+        *("mlp_precision", "shared_embedding"),
+    }
+)
+"""Settings that do nothing in a model without the deep term."""

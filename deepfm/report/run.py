@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from deepfm.charts.history import history_of
-from deepfm.config import ModelConfig, TrainConfig, value_in_words
+from deepfm.config import NETWORK_SETTINGS, ModelConfig, TrainConfig, value_in_words
 from deepfm.evaluation import Evaluation, evaluate, roc_of, term_shares
 from deepfm.evaluation.branches import JudgedBranch, judge_branches
 from deepfm.evaluation.counting import count
@@ -29,7 +29,6 @@ from deepfm.report.document import (
     table,
     tiles,
 )
-from deepfm.sweeps.description import NETWORK
 from deepfm.terms import TERM_NAMES
 from deepfm.trained import TrainedModel
 
@@ -235,7 +234,7 @@ def _settings(model: TrainedModel) -> str:
     rows = [
         (setting.label, value_in_words(setting, value), "" if usual == shown else usual)
         for setting in (*ModelConfig.settings(), *TrainConfig.settings())
-        if "deep" in model.model.terms or setting.name not in NETWORK
+        if "deep" in model.model.terms or setting.name not in NETWORK_SETTINGS
         for value in (given[setting.name],)
         for shown, usual in (
             (value_in_words(setting, value), value_in_words(setting, setting.default)),

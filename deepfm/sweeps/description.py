@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Literal, get_args
 
-from deepfm.config import ModelConfig, PrepareConfig, TrainConfig
+from deepfm.config import NETWORK_SETTINGS, ModelConfig, PrepareConfig, TrainConfig
 from deepfm.errors import ConfigError
 from deepfm.sweeps.axes import PREPARED, Axis, axis_label, known_entries, swept_setting
 from deepfm.sweeps.sources import DataSource
@@ -23,14 +23,6 @@ MOST_RUNS: Final = 100
 """Runs of one sweep: what a machine trains in a night, and a person can still read."""
 MOST_SEEDS: Final = 20
 MOST_AXES: Final = 6
-
-NETWORK: Final = frozenset(
-    {
-        *("mlp_dims", "drop_rate", "activation", "embedding_drop_rate"),
-        *("mlp_precision", "shared_embedding"),
-    }
-)
-"""Settings that do nothing in a model without the deep term."""
 
 
 @dataclass(frozen=True)
@@ -225,7 +217,7 @@ class Sweep:
         sets = swept or (self.model.terms,)
         for axis in self.axes:
             label = axis.declared.label
-            if axis.setting in NETWORK and not any("deep" in terms for terms in sets):
+            if axis.setting in NETWORK_SETTINGS and not any("deep" in terms for terms in sets):
                 raise ConfigError(
                     f"{label} is of the network, which {ModelConfig(terms=sets[0]).name} does not "
                     "have. Choose DeepFM, DNN or Wide & Deep."

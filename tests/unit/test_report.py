@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from deepfm.cli import main
-from deepfm.config import TERM_SETS, ModelConfig
+from deepfm.config import NETWORK_SETTINGS, TERM_SETS, ModelConfig
 from deepfm.errors import DataError
 from deepfm.evaluation import Selection, evaluate, evaluate_scores
 from deepfm.explanation import OtherImpression, explain
@@ -17,7 +17,6 @@ from deepfm.explanation.beyond import measure_beyond, save_beyond
 from deepfm.formats import format_auc, format_logit, format_probability
 from deepfm.report import impression_report, run_report, write_report
 from deepfm.report.drawing import Scale
-from deepfm.sweeps.description import NETWORK
 from deepfm.trained import Scores, TrainedModel, open_run
 from tests.unit import run_folders
 from tests.unit.run_folders import ALL_MODELS, RunSpec, write_run
@@ -262,7 +261,7 @@ def test_a_model_without_a_network_lists_none_of_its_settings(tmp_path):
     for name, listed in (("LR", False), ("DeepFM", True)):
         text = run_report(open_model(tmp_path / name, terms=TERM_SETS[name]))
         for setting in ModelConfig.settings():
-            if setting.name in NETWORK:
+            if setting.name in NETWORK_SETTINGS:
                 assert (f">{setting.label}<" in text) == listed, (name, setting.name)
 
 
