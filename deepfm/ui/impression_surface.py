@@ -1,5 +1,7 @@
 """Two fields of an impression to the surfaces of its two branches, and the sentence on rank."""
 
+from typing import Final
+
 import pandas as pd
 import streamlit as st
 
@@ -13,6 +15,11 @@ from deepfm.ui.text import plain
 
 MOST_OF_IT = 0.95
 """The share of a surface's interaction that its few strongest parts are counted for."""
+HOW_MADE: Final = (
+    "All else in the impression stays as it is. The maps of the two branches add up to their sum, "
+    "cell by cell. Numbers, weekdays and months stand in their own order, other values by their "
+    "training rows."
+)
 _FIRST, _OTHER = "impression_surface_first", "impression_surface_other"
 
 
@@ -37,19 +44,19 @@ def surface_view(shown: Shown) -> None:
     if len(shown.explanation.terms) == 1 or not found.deep_rank_limit:
         values = {"Sum": values["Sum"]}
     words = rank_in_words(found, shown.model.model.num_factors)
-    st.markdown(plain(words))
     plot(
         surfaces_figure(found, values),
         key="impression_surface",
         height=surfaces_height(found),
         caption=(
-            "one cell a pair of values, all else staying as it is; green raises the score, red "
-            "lowers it. The left map and the middle one add up to the right one, cell by cell; "
-            "the ring is this impression."
+            "one cell a pair of values: green raises the score, red lowers it; the ring is this "
+            "impression."
         ),
         alt=words,
         table=lambda: surface_table(shown, found),
     )
+    with st.expander("How it is made, and what to look for"):
+        st.markdown(plain(f"{HOW_MADE} {words}"))
 
 
 def _two_fields(shown: Shown, names: list[str]) -> tuple[str, str]:

@@ -46,6 +46,20 @@ def test_every_tab_opens_against_another_impression(tab, open_page):
     assert [box.value for box in [*page.exception, *page.error, *page.warning]] == []
 
 
+def test_a_surface_says_in_one_line_how_to_read_it_and_folds_how_it_is_made(open_page):
+    page = open_page("impression", row="3")
+    page.session_state["impression_tabs"] = "What if"
+    page.session_state["impression_question"] = "two"
+    page.run()
+    assert not page.exception
+    (made,) = [each for each in page.expander if each.label.startswith("How it is made")]
+    assert not made.proto.expanded
+    (words,) = made.markdown
+    assert "own order" in words.value and "Take away what each" in words.value
+    outside = [each.value for each in page.main.markdown if each.value != words.value]
+    assert not any("Take away what each" in each for each in outside)
+
+
 @pytest.mark.parametrize("question", ["one", "two", "turn"])
 def test_every_question_of_what_if_has_an_answer(question, open_page):
     page = open_page("impression", row="3")
