@@ -315,6 +315,7 @@ def test_a_difference_is_said_with_how_sure_it_is(difference, corrected, words):
 def test_no_difference_is_one_dashed_line():
     found = AucDifference(0.7, 0.6, 0.1, 0.02, 0.06, 0.14, 1e-6)
     figure = charts.differences_figure([charts.NamedDifference("A", found, 1e-6)], "B")
+    assert not figure.layout.xaxis.tickformat.startswith("+"), "zero has no sign"
     assert [(line.x0, line.line.dash) for line in figure.layout.shapes] == [(0, "longdash")]
     assert figure.layout.xaxis.zeroline is False, "a whole line would cover the dashes"
 

@@ -98,7 +98,7 @@ def differences_figure(differences: Sequence[NamedDifference], reference: str) -
         hovertemplate="%{customdata}<extra></extra>",
         showlegend=False,
     )
-    figure.update_xaxes(tickformat="+.3~f", zeroline=False)
+    figure.update_xaxes(tickformat=".3~f", zeroline=False)
     figure.update_yaxes(
         tickvals=places,
         ticktext=[label(shortened(one.name)) for one in differences],
