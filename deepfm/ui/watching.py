@@ -128,7 +128,7 @@ def _head(row: "RunRow", words: str) -> None:
     ):
         with st.container(width="content", gap=None):
             st.markdown(f"**{plain(row.name)}**")
-            st.caption(plain(words))
+            st.caption(plain(words[0].upper() + words[1:]))
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
             if row.ended:
                 _ways_on(row)

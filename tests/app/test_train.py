@@ -597,7 +597,7 @@ def test_a_run_that_somebody_else_was_quicker_to_resume_is_watched(
         store.resume_run(run_id)
     page.button(key="train_resume").click().run(timeout=60)
     assert_nothing_wrong(page)
-    assert "waiting: next in the queue" in words(page)
+    assert "Waiting: next in the queue" in words(page)
     assert runs_of(home)[0].attempt == 2
 
 
@@ -609,7 +609,7 @@ def test_a_run_that_was_resumed_says_from_where(
     with Store.open(home) as store:
         store.append(run_id, [Resumed(2, 2.0, 2.0)])
     page = open_page("train", run=run_id)
-    assert "training, resumed at epoch 2.00" in words(page)
+    assert "Training, resumed at epoch 2.00" in words(page)
     assert "went on from its last checkpoint" in captions_of_figures(page)
 
 
