@@ -14,6 +14,7 @@ from starlette.staticfiles import StaticFiles
 from deepfm import __version__
 from deepfm.config import Settings
 from deepfm.runs.worker import keep_worker
+from deepfm.ui.downloads import keep_downloads
 from deepfm.ui.late import drop_late_reruns
 from deepfm.ui.person import KnowBrowser
 from deepfm.ui.plot_code import plot_routes
@@ -32,6 +33,7 @@ async def health(_: Request) -> JSONResponse:
 async def lifespan(_: st.App) -> AsyncIterator[dict[str, object]]:
     """Starts the worker, so that it is warm before the first click; it outlives the server."""
     drop_late_reruns()
+    keep_downloads()
     wake_once_for_many()
     with keep_worker(Settings.from_environment().home_folder):
         yield {}
