@@ -1,6 +1,7 @@
 """The rows of a run to the one on the page: previous, next, random, by list, from a table."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import streamlit as st
 
@@ -18,14 +19,22 @@ from deepfm.ui.report_button import impression_report_button
 from deepfm.ui.text import plain
 
 LIST_WIDTH = 270
+_STYLE = Path(__file__).parent / "impression.css"
 
 
 def choose(shown: Shown) -> None:
     """The row to choose; then what it is and what it is measured against."""
     model, choice = shown.model, shown.choice
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    st.html(_STYLE)
+    with st.container(
+        horizontal=True, vertical_alignment="center", gap="small", key="impression_steps"
+    ):
         st.button(
-            "Previous", icon=":material/chevron_left:", on_click=choosing.step, args=(choice, -1)
+            "Previous",
+            icon=":material/chevron_left:",
+            key="impression_previous",
+            on_click=choosing.step,
+            args=(choice, -1),
         )
         st.button(
             "Next impression",
@@ -36,11 +45,17 @@ def choose(shown: Shown) -> None:
             args=(choice, 1),
         )
         st.button(
-            "Random", icon=":material/shuffle:", on_click=choosing.random_step, args=(choice,)
+            "Random",
+            icon=":material/shuffle:",
+            key="impression_random",
+            on_click=choosing.random_step,
+            args=(choice,),
         )
+        # Seen on a phone alone: there the rest stands folded until it is asked for.
+        st.checkbox("Change…", key="impression_more")
         _choose_list(shown)
         _choose_alike(shown)
-        if st.button("Table…", icon=":material/table_rows:"):
+        if st.button("Table…", icon=":material/table_rows:", key="impression_table_open"):
             choose_from_table(model, choice)
     if choice.composed:
         name, _ = pinned_words(model.dataset_name, model.pinned[choice.row], choice.row)

@@ -152,7 +152,8 @@ def narrow_triangle(fields: int, labels: int) -> dict[str, Any]:
     if fields > shown:
         layout["below"] = labels + COLUMN * fields
         layout["note"] = (
-            f"There is room here for the {shown} fields with the strongest pairs; the list has more."
+            f"There is room here for the {shown} fields with the strongest pairs; the list has "
+            "more."
         )
     return layout
 
