@@ -32,9 +32,16 @@ CSS = """
 .dfm-cost { display: flex; flex-wrap: wrap; gap: 0.3rem 1.25rem; line-height: 1.35; }
 .dfm-cost b { font-weight: 600; font-variant-numeric: tabular-nums; }
 .dfm-cost small { opacity: 0.7; }
-/* Tab goes from field to field: the help is there for the field that is used or pointed at. */
+/* Every field shows that it has help, but Tab goes from field to field: what is hidden takes no
+   focus, its sign is seen all the same, and the field that is used or pointed at has it whole. */
 .st-key-stack_train .stElementContainer:not(:hover, :focus-within) label .stTooltipIcon {
   visibility: hidden; }
+.st-key-stack_train label .stTooltipIcon svg { visibility: visible; }
+/* A preset brings fields of its own; those they replace stay below them until all is drawn. */
+.st-key-stack_train [class*="st-key-two"] .stElementContainer
+  ~ .stElementContainer[data-stale="true"]:has(> :is(.stTextInput, .stSelectbox)),
+.st-key-stack_train [class*="st-key-one"] .stElementContainer
+  ~ .stElementContainer[data-stale="true"] { display: none; }
 @media (min-width: 640px) and (max-width: 960px) {
   .st-key-stack_train [class*="st-key-two"] .stHorizontalBlock > .stColumn {
     flex: 1 1 0; min-width: calc(50% - 1rem); }

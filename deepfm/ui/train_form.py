@@ -126,7 +126,8 @@ def _more(form: SettingsForm, settings: Sequence[Setting]) -> None:
         _show_pairs(form, sorted(fields, key=lambda setting: setting.kind != "terms"))
         for setting in settings:
             if setting.kind == "bool":
-                form.show(setting)
+                with st.container(key=f"one_{setting.name}"):
+                    form.show(setting)
 
 
 def _has_mistake(form: SettingsForm, settings: Sequence[Setting]) -> bool:

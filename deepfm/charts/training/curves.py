@@ -27,6 +27,8 @@ _LEGEND: Final[dict[Part, str]] = {
     "validation": "validation: in evaluation mode",
     "test": "test",
 }
+ROOM: Final = {"l": 58, "b": 46}
+"""Pixels for the axes' numbers and titles: to have them measured doubles the time of drawing."""
 NOTHING: Final = [None]
 """A curve without points that still has its place in the legend."""
 MARKED_UP_TO: Final = 12
@@ -64,6 +66,7 @@ def curves_figure(
         panels=len(metrics),
         hovermode="x unified",
         uirevision="curves",
+        margin=ROOM,
     )
     for panel, metric in enumerate(metrics, start=1):
         _add_panel(draft, panel, history, metric, detail, majority)
@@ -90,7 +93,7 @@ def _add_panel(
     levels = _levels(history, metric, majority)
     shown = [float(value) for trace in traces for value in trace["y"] if value is not None]
     shown += [level for level, _ in levels]
-    draft.update_axis("x", panel, **epoch_axis([history]))
+    draft.update_axis("x", panel, **epoch_axis([history]), automargin=False)
     draft.update_axis(
         "y",
         panel,
@@ -98,6 +101,7 @@ def _add_panel(
         range=value_range(shown, metric),
         title={"text": _AXIS_TITLES[metric]},
         zeroline=False,
+        automargin=False,
     )
     for level, words in levels:
         add_level(draft, level, words, panel)
