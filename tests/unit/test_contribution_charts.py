@@ -67,6 +67,22 @@ def test_the_waterfall_shows_every_term_before_a_change_and_after(model: Trained
     assert low < min(outline.base) and max(outline.base) < high
 
 
+def test_no_chart_would_move_bars_that_have_a_pattern(model: TrainedModel) -> None:
+    """Plotly.js stops in the middle of that with an error, and the chart is drawn anew."""
+    before = explain(model, row=1)
+    after = explain(model, {**before.values, "word_0": "amber"})
+    figures = [
+        contributions.terms_figure(
+            contributions.term_values(after), contributions.term_values(before)
+        ),
+        contributions.waterfall_figure(after, before),
+        contributions.fields_figure(after, before),
+    ]
+    for figure in figures:
+        assert any(trace.marker.pattern.shape for trace in bars(figure).values())
+        assert not figure.to_dict()["layout"].get("transition")
+
+
 @pytest.mark.parametrize("name", ALL_MODELS)
 def test_what_a_changed_value_draws_anew_is_valid(name: str, tmp_path: Path) -> None:
     model = trained(tmp_path, name)

@@ -6,7 +6,6 @@ from typing import Final
 
 import plotly.graph_objects as go
 
-from deepfm.charts.contributions.terms import TRANSITION
 from deepfm.charts.palette import (
     TERM_LETTERS,
     colour,
@@ -17,6 +16,9 @@ from deepfm.charts.palette import (
 )
 
 TICKS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+TRANSITION: Final = {"duration": 350, "easing": "cubic-in-out"}
+"""How its dots move to where they stand after a change."""
 
 
 @dataclass(frozen=True)

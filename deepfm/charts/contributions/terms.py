@@ -1,7 +1,7 @@
 """One impression's centred terms to three bars."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
@@ -17,9 +17,6 @@ from deepfm.terms import TERM_NAMES
 
 if TYPE_CHECKING:
     from deepfm.explanation import Explanation
-
-TRANSITION: Final = {"duration": 350, "easing": "cubic-in-out"}
-"""How long bars take to their new places."""
 
 
 def term_values(explanation: "Explanation") -> dict[str, float]:
@@ -43,6 +40,7 @@ def terms_figure(
 
     terms, before   logit units by term; a term the model does not have is left out
     least_range     the axis reaches at least this far to both sides, so that small bars look small
+    Without a `transition`, as plotly.js fails to move bars that have a pattern.
     """
     names = [name for name in TERM_NAMES if name in terms]
     figure = new_figure(
@@ -50,9 +48,6 @@ def terms_figure(
         x="raises or lowers the score (logit)",
         showlegend=False,
         bargap=0.42,
-        transition=TRANSITION,
-        # Plotly cannot draw the steps between two bars with round corners.
-        barcornerradius=0,
     )
     rows = [f"<b>{TERM_LETTERS[name]}</b>  {name.capitalize()}" for name in names]
     if before is not None:
