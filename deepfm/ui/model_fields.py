@@ -47,6 +47,8 @@ def caption_of(sizes: FieldSizes) -> str:
     if "pairwise" in sizes.mean:
         words += "; a pair's effect is shared between its two fields"
     words += f". Whiskers are one standard error.{sampled_in_words(sizes)}"
+    if len(sizes.mean) > 1:
+        words += " Fields stand in the order of the sum of their bars."
     if len(sizes.fields) > MOST_FIELDS:
         words += f" The {MOST_FIELDS} strongest fields."
     return words

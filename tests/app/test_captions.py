@@ -29,6 +29,15 @@ def test_the_bars_of_fields_speak_of_pairs_and_samples_only_where_there_are_some
     all_rows = model_fields.caption_of(sizes)
     assert (PAIRS in all_rows) == ("pairwise" in terms)
     assert ("sampled" in all_rows) == ("deep" in terms)
+    assert ("order of the sum of their bars" in all_rows) == (len(terms) > 1)
+
+
+def test_fields_stand_in_the_order_of_the_sum_of_their_bars():
+    linear, deep = np.array([0.1, 0.5, 0.2]), np.array([0.6, 0.1, 0.3])
+    sizes = FieldSizes(
+        ("a", "b", "c"), {"linear": linear, "deep": deep}, {}, {"linear": 9, "deep": 9}, 4
+    )
+    assert list(sizes.by_size) == sorted(range(3), key=lambda place: -(linear + deep)[place])
 
 
 def test_the_curve_of_values_has_two_branches_only_in_a_model_of_two():
