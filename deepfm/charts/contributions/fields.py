@@ -116,9 +116,8 @@ def fields_figure(
         autorange="reversed",
         showgrid=False,
         tickfont={"size": 13, "color": colour("text")},
-        ticklabeloverflow="allow",
     )
-    draft.update_axis("x", zeroline=True, ticklabeloverflow="allow")
+    draft.update_axis("x", zeroline=True)
     return draft.figure()
 
 

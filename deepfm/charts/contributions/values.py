@@ -93,8 +93,7 @@ def values_figure(field: str, scored: ScoredValues) -> go.Figure:
     _add_sum(draft, scored, ranks, names)
     if own is not None:
         _mark_own(draft, scored, own)
-    draft.update_axis("x", rangemode="tozero", zeroline=False, ticklabeloverflow="allow")
-    draft.update_axis("y", ticklabeloverflow="allow")
+    draft.update_axis("x", rangemode="tozero", zeroline=False)
     return draft.figure()
 
 

@@ -206,7 +206,6 @@ def _both_scales(draft: Draft, marks: Sequence[float]) -> None:
             "range": span,
             "zeroline": False,
             "title": {"text": "score (logit)"},
-            "ticklabeloverflow": "allow",
         },
         xaxis2={
             "overlaying": "x",
@@ -216,7 +215,6 @@ def _both_scales(draft: Draft, marks: Sequence[float]) -> None:
             "tickvals": [place for place, _ in ticks],
             "ticktext": [_percent(p) for _, p in ticks],
             "title": {"text": "probability of a click"},
-            "ticklabeloverflow": "allow",
             "showgrid": False,
             "zeroline": False,
         },

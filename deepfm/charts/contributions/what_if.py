@@ -80,9 +80,8 @@ def what_if_figure(
         autorange="reversed",
         showgrid=False,
         tickfont={"size": 13, "color": colour("text")},
-        ticklabeloverflow="allow",
     )
-    draft.update_axis("x", zeroline=True, ticklabeloverflow="allow")
+    draft.update_axis("x", zeroline=True)
     return draft.figure()
 
 
