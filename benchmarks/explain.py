@@ -40,6 +40,7 @@ from deepfm.explanation import (
     what_if,
 )
 from deepfm.trained import TrainedModel, open_run
+from deepfm.trained.choices import common_from
 
 DRAWS: Final = 200
 ROWS: Final = 1_000_000
@@ -202,14 +203,21 @@ def deep_by_loop(model: TrainedModel, ids: NDArray[np.int32]) -> NDArray[np.floa
 
 
 def change_by_loop(model: TrainedModel, ids: NDArray[np.int32]) -> float:
-    """The lowest or highest logit that one changed value gives."""
-    logits = []
+    """The logit of the change that is proposed: to a common value, to a rarer one if it must be."""
+    own = float(model.score(ids[None]).logit[0])
+    best: dict[bool, float] = {}
     for position, values in enumerate(model.choosable):
         for value in values:
             changed = ids.copy()
             changed[position] = value
-            logits.append(float(model.score(changed[None]).logit[0]))
-    return min(logits) if model.score(ids[None]).logit[0] >= 0 else max(logits)
+            logit = float(model.score(changed[None]).logit[0])
+            common = bool(model.vocabulary.counts[value] >= common_from(model.vocabulary))
+            further = min if own >= 0 else max
+            best[common] = further(best.get(common, own), logit)
+    any_value = min(best.values()) if own >= 0 else max(best.values())
+    turned = (best.get(True, own) >= 0) != (own >= 0)
+    helps = best.get(True, own) != own
+    return best[True] if helps and (turned or (any_value >= 0) == (own >= 0)) else any_value
 
 
 def peers_of(model: TrainedModel, cache: Path) -> dict[str, float | None]:

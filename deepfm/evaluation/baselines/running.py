@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any, Final
 
 import numpy as np
@@ -39,13 +40,15 @@ def run_baselines(
     run was not trained on, Cancelled where the person asked to stop: nothing is kept then.
     """
     reporter = Reporter(on_event, cancelled)
-    reporter.plan(1 + len(fits))
+    to_come = sum(_is_installed(name) for name in fits)
+    reporter.plan(1 + to_come)
     reporter.step("Reading the rows", 0, None, "rows")
     data = baseline_data(model, dataset)
     own = model.scores()
     found, missing = [], {}
-    for place, (name, fit) in enumerate(fits.items()):
-        reporter.plan(len(fits) - place)  # fewer where one says nothing or is not installed
+    for name, fit in fits.items():
+        reporter.plan(to_come)  # fewer than was said where one before says nothing
+        to_come -= _is_installed(name)
         watch = Watch(reporter, name, seconds_each)
         try:
             fitted = fit(data, watch)
@@ -68,6 +71,11 @@ def run_baselines(
         models=tuple(found),
         missing=missing,
     )
+
+
+def _is_installed(name: str) -> bool:
+    """Whether a model's library is there, as far as can be told without loading it."""
+    return name not in MISSING_WORDS or find_spec(name.lower()) is not None
 
 
 def _judged(
