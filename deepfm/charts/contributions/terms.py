@@ -48,6 +48,8 @@ def terms_figure(
         x="raises or lowers the score (logit)",
         showlegend=False,
         bargap=0.42,
+        # Square: the outline of before shows behind each end of its bar.
+        barcornerradius=0,
     )
     rows = [f"<b>{TERM_LETTERS[name]}</b>  {name.capitalize()}" for name in names]
     if before is not None:
