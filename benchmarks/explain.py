@@ -205,6 +205,7 @@ def deep_by_loop(model: TrainedModel, ids: NDArray[np.int32]) -> NDArray[np.floa
 def change_by_loop(model: TrainedModel, ids: NDArray[np.int32]) -> float:
     """The logit of the change that is proposed: to a common value, to a rarer one if it must be."""
     own = float(model.score(ids[None]).logit[0])
+    further = min if own >= 0 else max
     best: dict[bool, float] = {}
     for position, values in enumerate(model.choosable):
         for value in values:
@@ -212,9 +213,8 @@ def change_by_loop(model: TrainedModel, ids: NDArray[np.int32]) -> float:
             changed[position] = value
             logit = float(model.score(changed[None]).logit[0])
             common = bool(model.vocabulary.counts[value] >= common_from(model.vocabulary))
-            further = min if own >= 0 else max
             best[common] = further(best.get(common, own), logit)
-    any_value = min(best.values()) if own >= 0 else max(best.values())
+    any_value = further(best.values())
     turned = (best.get(True, own) >= 0) != (own >= 0)
     helps = best.get(True, own) != own
     return best[True] if helps and (turned or (any_value >= 0) == (own >= 0)) else any_value

@@ -39,7 +39,7 @@ class Draft:
         """Room for one of several panels beside each other."""
         width = (1.0 - GAP * (panels - 1)) / panels
         left = (panel - 1) * (width + GAP)
-        number = _number(panel)
+        number = axis_number(panel)
         self.update_axis("x", panel, anchor=f"y{number}", domain=[left, left + width])
         self.update_axis("y", panel, anchor=f"x{number}", domain=[0.0, 1.0])
 
@@ -88,10 +88,11 @@ Canvas = go.Figure | Draft
 
 def axis_name(letter: str, panel: int = 1) -> str:
     """How a layout names an axis: "xaxis", "yaxis2"."""
-    return f"{letter}axis{_number(panel)}"
+    return f"{letter}axis{axis_number(panel)}"
 
 
-def _number(panel: int) -> str:
+def axis_number(panel: int) -> str:
+    """What follows "x" or "y" in the name of a panel's axes: "" for the first, then "2", "3" …"""
     return "" if panel == 1 else str(panel)
 
 

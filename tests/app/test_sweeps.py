@@ -80,6 +80,14 @@ def begun(home: Path, dataset: Dataset, *axes: Axis, **how: object) -> str:
         return begin(store, sweep)
 
 
+def one_trained(open_page: Opener, demo: Dataset, home: Path) -> tuple[str, AppTest]:
+    """A sweep of which one run has been trained, and its page."""
+    group = begun(home, demo, FACTORS)
+    with Store.open(home) as store:
+        train_next(store, good)
+    return group, open_page("train", group=group)
+
+
 def named_model():  # type: ignore[no-untyped-def]
     from deepfm.config import ModelConfig
 
@@ -215,10 +223,7 @@ def test_a_network_study_of_a_model_without_one_is_refused(
 def test_a_sweep_that_goes_on_shows_how_far_it_is_and_can_be_stopped(
     open_page: Opener, demo: Dataset, home: Path
 ) -> None:
-    group = begun(home, demo, FACTORS)
-    with Store.open(home) as store:
-        train_next(store, good)
-    page = open_page("train", group=group)
+    _, page = one_trained(open_page, demo, home)
     assert "1 of 6 runs have ended" in words(page)
     page.button(key="sweep_stop").click().run()
     assert_nothing_wrong(page)
@@ -230,10 +235,7 @@ def test_a_sweep_that_goes_on_shows_how_far_it_is_and_can_be_stopped(
 def test_one_seed_of_a_setting_is_not_compared_with_the_mean_of_another(
     open_page: Opener, demo: Dataset, home: Path
 ) -> None:
-    group = begun(home, demo, FACTORS)
-    with Store.open(home) as store:
-        train_next(store, good)
-    page = open_page("train", group=group)
+    group, page = one_trained(open_page, demo, home)
     assert "Best so far, 1 of 3 seeds: factor size 4" in words(page).replace("**", "")
     with Store.open(home) as store:
         for _ in range(3):

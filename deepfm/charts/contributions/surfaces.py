@@ -7,6 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from deepfm.charts.draft import axis_number
 from deepfm.charts.palette import (
     colour,
     label,
@@ -58,7 +59,7 @@ def surfaces_figure(surface: "Surface", values: Mapping[str, NDArray[np.float64]
     width = (1 - SPACE * (len(values) - 1)) / len(values)
     rows, columns = _names(surface.values.value), _names(surface.other_values.value)
     for number, (name, grid) in enumerate(values.items()):
-        axis = "" if number == 0 else str(number + 1)
+        axis = axis_number(number + 1)
         start = number * (width + SPACE)
         _add_map(figure, surface, grid, axis, (rows, columns))
         figure.update_layout(

@@ -202,11 +202,7 @@ def _both_scales(draft: Draft, marks: Sequence[float]) -> None:
         if span[0] <= np.log(p / (1 - p)) <= span[1]
     ]
     draft.update_layout(
-        xaxis={
-            "range": span,
-            "zeroline": False,
-            "title": {"text": "score (logit)"},
-        },
+        xaxis={"range": span, "zeroline": False, "title": {"text": "score (logit)"}},
         xaxis2={
             "overlaying": "x",
             "side": "top",

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import plotly.graph_objects as go
 
+from deepfm.charts.draft import axis_number
 from deepfm.charts.palette import colour, label, new_figure, shortened, term_marker
 from deepfm.terms import TERM_NAMES
 
@@ -23,12 +24,12 @@ def field_sizes_figure(sizes: "FieldSizes") -> go.Figure:
     )
     reach = max(float((sizes.mean[term] + sizes.error[term]).max()) for term in terms)
     for number, term in enumerate(terms):
-        axis = "x" if number == 0 else f"x{number + 1}"
+        axis = axis_number(number + 1)
         values, errors = sizes.mean[term][order], sizes.error[term][order]
         figure.add_bar(
             x=values,
             y=list(range(len(order))),
-            xaxis=axis,
+            xaxis=f"x{axis}",
             orientation="h",
             name=term.capitalize(),
             marker=term_marker(term),
@@ -44,7 +45,7 @@ def field_sizes_figure(sizes: "FieldSizes") -> go.Figure:
         )
         width = 1 / len(terms)
         gap = 0.02 if len(terms) > 1 else 0.0
-        figure.layout[f"xaxis{'' if number == 0 else number + 1}"] = {
+        figure.layout[f"xaxis{axis}"] = {
             "title": {"text": f"<b>{term[0].upper()}</b>  {term} (logit)"},
             "domain": [number * width + gap * (number > 0), (number + 1) * width - gap],
             "range": [min(0.0, float(np.min(values - errors))), 1.05 * (reach or 1.0)],

@@ -5,7 +5,7 @@ from typing import Any, Final, Literal
 
 import plotly.graph_objects as go
 
-from deepfm.charts.draft import Canvas, Draft, axis_name
+from deepfm.charts.draft import Canvas, Draft, axis_name, axis_number
 from deepfm.charts.history import PARTS, History, Metric, Part, Track, metrics_of, value_of
 from deepfm.charts.palette import colour, format_auc, line
 from deepfm.charts.smoothing import Series
@@ -119,7 +119,7 @@ def _levels(history: History, metric: Metric, majority: float | None) -> list[tu
 
 def add_level(figure: Canvas, level: float, words: str, panel: int = 1) -> None:
     """A thin line of long dashes across one panel, named at its left end."""
-    axis = "" if panel == 1 else str(panel)
+    axis = axis_number(panel)
     style = line("best possible")
     figure.add_shape(
         type="line",

@@ -1,6 +1,6 @@
 """Where a run went on after an interruption, to an upright line in each panel over epochs."""
 
-from deepfm.charts.draft import Draft
+from deepfm.charts.draft import Draft, axis_number
 from deepfm.charts.history import History
 from deepfm.charts.palette import colour
 
@@ -9,7 +9,7 @@ def add_resumed_marks(draft: Draft, history: History, panels: int = 1) -> None:
     """A thin upright line at each position from which the run was resumed, named once."""
     for resumed in history.resumed:
         for panel in range(1, panels + 1):
-            axis = "" if panel == 1 else str(panel)
+            axis = axis_number(panel)
             draft.add_shape(
                 type="line",
                 xref=f"x{axis}",

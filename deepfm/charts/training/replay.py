@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import plotly.graph_objects as go
 
-from deepfm.charts.draft import set_frames
+from deepfm.charts.draft import axis_number, set_frames
 from deepfm.charts.history import History, metrics_of
 from deepfm.charts.palette import colour, format_auc, format_duration, format_loss
 from deepfm.charts.training.pinned import PinnedBars, bar_text, pinned_bars, pinned_layout
@@ -120,7 +120,7 @@ def _kept_note(position: float) -> dict[str, Any]:
 def _curtains(position: float, panels: int) -> list[dict[str, Any]]:
     shapes: list[dict[str, Any]] = []
     for panel in range(1, panels + 1):
-        axis = "" if panel == 1 else str(panel)
+        axis = axis_number(panel)
         shapes += [
             {
                 "type": "rect",
