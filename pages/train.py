@@ -11,6 +11,7 @@ from deepfm.sweeps import KIND
 from deepfm.ui import links, state
 from deepfm.ui.compared import watch_group
 from deepfm.ui.joined import show_joined
+from deepfm.ui.learning import prepare_curves
 from deepfm.ui.queueing import pinned_of
 from deepfm.ui.recipe import show_recipe
 from deepfm.ui.run_list import DATASET
@@ -95,6 +96,7 @@ def watch(dataset: Dataset | None) -> None:
             show_recipe(run_id)
         elif dataset is not None:
             before_training(dataset)
+            prepare_curves(dataset)
     except DeepFMError as error:
         show_error(error)
         links.link("runs", "All runs")

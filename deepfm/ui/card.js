@@ -78,8 +78,8 @@ function show(state, text, found) {
     : `The commonest of ${found.of.toLocaleString('en')}. Type to search them all.`;
   state.list.replaceChildren(...items, ...(more ? [element('div', 'dfm-more', words)] : []));
   const own = items.findIndex((item) => item.dataset.value === state.line.field.value);
-  choose(state, text ? 0 : Math.max(0, own));
   place(state);
+  choose(state, text ? 0 : Math.max(0, own));
 }
 
 function option(state, value, words, count) {
@@ -117,7 +117,17 @@ function place(state) {
   list.style.minWidth = `${box.width}px`;
   list.style.left = `${Math.min(box.left, window.innerWidth - list.offsetWidth - 8)}px`;
   list.style.top = `${under ? box.bottom + 2 : box.top - list.offsetHeight - 2}px`;
-  list.children[state.chosen]?.scrollIntoView({ block: 'nearest' });
+}
+
+// The page moves under an open list, by hand or because a chart above it has grown: the list goes
+// with its field, and goes away with it.
+function follow(state) {
+  if (!state.line) return;
+  const box = state.line.input.getBoundingClientRect();
+  const card = state.card.getBoundingClientRect();
+  const top = Math.max(0, card.top), bottom = Math.min(window.innerHeight, card.bottom);
+  if (box.bottom <= top || box.top >= bottom) close(state);
+  else if (state.list.matches(':popover-open')) place(state);
 }
 
 function take(state, value) {
@@ -205,9 +215,8 @@ function start(card, data) {
   card.after(list);
   // The input keeps the focus while a value is chosen with the mouse.
   list.addEventListener('mousedown', (event) => event.preventDefault());
-  card.addEventListener('scroll', () => close(state));
   window.addEventListener('scroll', (event) => {
-    if (!list.contains(event.target)) close(state);
+    if (!list.contains(event.target)) follow(state);
   }, { capture: true, passive: true });
   return state;
 }

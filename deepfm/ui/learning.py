@@ -1,12 +1,13 @@
 """A run's history to its live charts: curves, pinned impressions, shares, branches, replay."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import plotly.graph_objects as go
 import streamlit as st
 
-from deepfm.charts.history import History, Metric
+from deepfm.charts.history import PARTS, History, Metric, Part
 from deepfm.charts.training.curves import (
     METRIC_NAMES,
     Detail,
@@ -32,12 +33,13 @@ from deepfm.charts.training.shares import (
     shares_finding,
     shares_table,
 )
-from deepfm.events import Epoch, Point
+from deepfm.data.dataset import Dataset
+from deepfm.events import Epoch, Point, Started
 from deepfm.terms import TERM_NAMES
 from deepfm.ui import state
-from deepfm.ui.look import look_controls
+from deepfm.ui.look import Look, look_controls
 from deepfm.ui.pinned import Pinned, show_pinned
-from deepfm.ui.plot import Slider, plot, revision_of, shown
+from deepfm.ui.plot import Slider, draw_ahead, plot, revision_of, shown
 from deepfm.ui.shared import once
 
 if TYPE_CHECKING:
@@ -48,6 +50,9 @@ VIEW: Final = "train"
 METRIC: Final = "metric"
 DETAIL: Final = "detail"
 REPLAY: Final = "replay"
+CURVES: Final = "train_curves"
+HEIGHT: Final = 330
+"""Pixels of the curves."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +75,20 @@ class Watched:
         return self.row.id, self.cursor, self.row.ended
 
 
-def show_learning(row: "RunRow", cursor: int, history: History) -> None:
-    """All charts of a run; once it has ended a slider takes them back through its training."""
+def show_learning(row: "RunRow", read: Callable[[], tuple[int, History]]) -> History:
+    """All charts of a run; once it has ended a slider takes them back through its training.
+
+    Returns the history that is drawn.
+
+    read   the cursor of the newest event and the history up to it; asked once the browser has
+           what stands above the curves
+    """
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        metric, detail = _choose_curves()
+        look = look_controls(VIEW, key="train_look")
+    cursor, history = read()
     watched = Watched(row, cursor, history, replay_of(history) if row.ended else None)
-    _show_curves(watched)
+    _show_curves(watched, metric, detail, look)
     # A browser takes longer to build all charts than a run to come to its first point, which then
     # stands on the curve at once; the others show how things change, and that takes two.
     several = row.ended or len(history.points) + len(history.epochs) > 1
@@ -83,23 +98,49 @@ def show_learning(row: "RunRow", cursor: int, history: History) -> None:
     with st.container():
         if several:
             _show_branches(watched)
+    return history
 
 
 # --- curves -----------------------------------------------------------------------------------
 
 
-def _show_curves(watched: Watched) -> None:
-    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        metric, detail = _choose_curves()
-        look = look_controls(VIEW, key="train_look")
+def prepare_curves(dataset: Dataset) -> None:
+    """Begin the curves' drawing, out of sight, while nobody waits for it yet."""
+    parts = dataset.summary().parts
+    rows = {part: parts[part].rows if part in parts else 0 for part in PARTS}
+    expected = once(
+        ("curves ahead", *rows.values()),
+        lambda: shown(curves_figure(_before_first_point(rows), ("loss", "auc"))),
+    )
+    draw_ahead(expected, key=CURVES, height=HEIGHT)
+
+
+def _before_first_point(rows: Mapping[Part, int]) -> History:
+    """What a run on so many rows of each part says when it begins."""
+    return History(
+        started=Started(
+            model="",
+            train_rows=rows["train"],
+            validation_rows=rows["validation"],
+            test_rows=rows["test"],
+            steps_per_epoch=1,
+            epochs=1,
+            parameters=0,
+            device="",
+            step="",
+        )
+    )
+
+
+def _show_curves(watched: Watched, metric: Metric, detail: Detail, look: Look) -> None:
     history = watched.history
     plot(
         once(
             ("curves", watched.key, metric, detail),
             lambda: shown(_curves_figure(watched, metric, detail)),
         ),
-        key="train_curves",
-        height=330,
+        key=CURVES,
+        height=HEIGHT,
         caption=curves_caption(history, metric),
         alt=curves_finding(history),
         table=lambda: curves_table(history, detail, look.smoothing),

@@ -77,6 +77,11 @@ function withLogarithms(figure, axes) {
   return { ...figure, layout };
 }
 
+// A view that leaves the figure as it is counts as none, which is what is there before the controls.
+function changed(view) {
+  return view && (view.smoothing > 0 || view.logLoss || view.logEpochs) ? view : undefined;
+}
+
 function asViewed(figure, view) {
   const { log_x: epochs = [], log_y: values = [] } = figure.layout.meta ?? {};
   if (!view) return figure;

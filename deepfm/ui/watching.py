@@ -88,11 +88,10 @@ def _run(run_id: str, interval: float | None) -> None:
             _notices(history)
     # What stands above is of this event.
     moves = _moves(row, cursor, words)
-    if wanted == SOON and time.time() - row.created < BEGINNING:
-        cursor, history = _with_first_point(run_id)
-    show_learning(row, cursor, history)
+    soon = wanted == SOON and time.time() - row.created < BEGINNING
+    drawn = show_learning(row, lambda: _with_first_point(run_id) if soon else (cursor, history))
     if not row.ended:
-        _notices(history)
+        _notices(drawn)
         drawn_until(moves, pace=PACE if wanted == LIVE else 0.0)
 
 

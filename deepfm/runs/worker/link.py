@@ -10,10 +10,11 @@ from multiprocessing.connection import Connection
 from typing import Final, Literal
 
 from deepfm.errors import StoreBusy, StoreError
-from deepfm.events import Event
+from deepfm.events import Event, Notice, Started
 
 FLUSH_SECONDS: Final = 0.05
-"""At least so long between two transactions with events: 20 a second at most."""
+"""At least so long between two transactions with events: 20 a second at most. A run's beginning,
+which is told once, does not count: its first point comes milliseconds after it."""
 
 BUSY_SECONDS: Final = 1.0
 """How long to leave a store alone that is locked or full."""
@@ -147,7 +148,8 @@ class Link:
         else:
             with self._pending_guard:
                 del self._pending[: len(batch)]
-            self._next_write = time.monotonic() + FLUSH_SECONDS
+            opening = all(isinstance(event, Started | Notice) for event in batch)
+            self._next_write = time.monotonic() + (0.0 if opening else FLUSH_SECONDS)
 
     def _look(self) -> None:
         now = time.monotonic()
