@@ -1,6 +1,7 @@
 """Why did this impression get this score?"""
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from deepfm.charts.contributions import term_values, waterfall_figure
 from deepfm.charts.palette import TERM_WORDS, format_logit, format_probability
@@ -18,6 +19,7 @@ from deepfm.ui.impression_shown import Shown, shown_in_address
 from deepfm.ui.impression_what_if import what_if_view
 from deepfm.ui.plot import plot
 from deepfm.ui.text import show_error, show_notice
+from deepfm.ui.wakes import together
 from deepfm.ui.words import say
 
 CARD_HEIGHT = 372
@@ -33,13 +35,20 @@ TABS = (
 @st.fragment
 def page() -> None:
     """Choose an impression, read why, change a value."""
-    st.title("Why did this impression get this score?", anchor=False)
-    run_id, model = state.chosen_run()
     try:
-        shown = shown_in_address(run_id, model)
-        choose(shown)
-        show_trouble(model, shown.against)
-        show(shown)
+        # First what a changed value changes: the browser draws it while the rest is made.
+        with together():
+            st.title("Why did this impression get this score?", anchor=False)
+            run_id, model = state.chosen_run()
+            shown = shown_in_address(run_id, model)
+            chooser = st.container()
+            words, left = answer(shown)
+        try:
+            values(shown, words, left)
+        finally:
+            with chooser, together():
+                choose(shown)
+                show_trouble(model, shown.against)
         details(shown)
     except DeepFMError as error:
         show_error(error)
@@ -47,24 +56,28 @@ def page() -> None:
             st.button("Put the changed values back", on_click=choosing.put_back)
 
 
-def show(shown: Shown) -> None:
-    """The sentence, the card and the waterfall."""
-    explanation = shown.explanation
+def answer(shown: Shown) -> tuple[DeltaGenerator, DeltaGenerator]:
+    """The sentence and the waterfall; room for more words, and for the card."""
     words = st.container(gap=None)
     with words:
-        say(describe(explanation), key="impression_words")
+        say(describe(shown.explanation), key="impression_words")
     with st.container(key="stack_impression"):
         left, right = st.columns([5, 8], gap="large")
     with right:
         waterfall(shown)
+    return words, left
+
+
+def values(shown: Shown, words: DeltaGenerator, left: DeltaGenerator) -> None:
+    """The card, and in words the one change that does most."""
     # It scores thousands of impressions: what stands above is on the screen meanwhile.
     change = best_change(shown.model, shown.ids)
     if change is not None:
         with words:
-            say(describe_change(explanation, change), key="impression_change")
+            say(describe_change(shown.explanation, change), key="impression_change")
     with left:
         values_card(shown, change, CARD_HEIGHT)
-    if branches_disagree(explanation):
+    if branches_disagree(shown.explanation):
         show_notice(
             "The two branches pull apart here. Neither is right by itself; only the sum was "
             "trained."

@@ -19,6 +19,7 @@ from deepfm.ui.run_words import when_in_words
 from deepfm.ui.sweep_view import earlier_sweeps, watch_sweep
 from deepfm.ui.text import plain, show_error
 from deepfm.ui.train_form import train_form
+from deepfm.ui.wakes import together
 from deepfm.ui.watching import STATE_WORDS, watch_run
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def page() -> None:
         return
     with st.container(key="stack_train"):
         left, right = st.columns([1, 2.15], gap="large")
-        with left:
+        with left, together():
             st.caption(plain(data_in_words(dataset)))
             train_form(dataset, dataset_id)
         with right:

@@ -1,9 +1,10 @@
 """A click on Train to the first point on the curve, and where the time between them goes.
 
 Each click is on a page that was opened a second before, which is less than it takes to find the
-button, with a seed that was not trained before, when the worker's spare is warm. Both ends are moments in the browser: the click is the event's own time
-stamp; the point is there in the frame after plotly has drawn it. Between them stand the store's
-own times and what a thread that looks at the store sees; the browser's clock is the machine's.
+button, with a seed that was not trained before, when the worker's spare is warm. Both ends are
+moments in the browser: the click is the event's own time stamp; the point is there in the frame
+after plotly has drawn it. Between them stand the store's own times and what a thread that looks at
+the store sees; the browser's clock is the machine's.
 """
 
 import threading

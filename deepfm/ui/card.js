@@ -134,8 +134,9 @@ function take(state, value) {
   const { line } = state;
   const before = line.field.value;
   line.field = { ...line.field, value };
-  close(state);
+  // Told before the list is put away, which takes the browser a while.
   if (value !== before) state.change(line.field.name, value);
+  close(state);
 }
 
 function key(state, line, event) {

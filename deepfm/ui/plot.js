@@ -531,6 +531,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   } catch (error) {
     say(state, error);
   }
-  // Called before the element leaves the page, so what it does waits until it has left.
-  return () => setTimeout(() => !root.isConnected && close(state), 0);
+  // Called before the element leaves the page, so what it does waits until it has left; a spare
+  // also until the chart has come that it was made for.
+  return () => setTimeout(() => !root.isConnected && close(state), state.spareFor ? 5_000 : 0);
 }

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 PRESET_KEY: Final = "train_preset"
 PRESET_DRAFT: Final = "train_preset_draft"
 MORE_OPEN: Final = "train_more_open"
+ONE: Final = "train_one"
+FIVE: Final = "train_five"
 PREPARE_JOB: Final = "train_prepare_job"
 FEW_STEPS: Final = 200
 """Below, weights that begin around zero have hardly moved yet."""
@@ -57,32 +59,45 @@ def train_form(dataset: "Dataset", dataset_id: str) -> None:
     settings = all_settings()
     form = SettingsForm("train")
     form.enter(settings)
-    preset = _choose_preset(dataset, settings)
+    preset = PRESETS[_preset_name(dataset)]
     form.defaults = {**preset.model, **preset.train}
-    _offer_preparing(dataset, dataset_id, preset)
     for setting in settings.values():
         form.read(setting)
     model, train = _configurations(form, dataset)
+    # Before anything is drawn: what was asked for is begun, and the whole page drawn anew.
+    refused = _go_ahead(dataset, preset, model, train)
+    _show_presets(dataset, settings)
+    _offer_preparing(dataset, dataset_id, preset)
     _show_pairs(form, [settings[name] for name in MAIN])
     more = [setting for name, setting in settings.items() if name not in MAIN]
-    st.session_state.setdefault(MORE_OPEN, _has_mistake(form, more))
-    pressed = _buttons(dataset, preset, form, model, train)
-    if pressed and _has_mistake(form, more):
+    mistaken = any(setting.name in form.mistakes for setting in more)
+    st.session_state.setdefault(MORE_OPEN, mistaken)
+    if mistaken and (_is_pressed(ONE) or _is_pressed(FIVE)):
         st.session_state[MORE_OPEN] = True
+    _buttons(form)
+    if model is not None and train is not None:
+        _say_cost(dataset, model, train)
+    if refused:
+        show_error(refused)
     _more(form, more)
     sweep_form(dataset, model, train)
     show_person()
 
 
-def _choose_preset(dataset: "Dataset", settings: Mapping[str, Setting]) -> Preset:
-    """The preset from the address, else the one chosen before, else what fits the dataset."""
-    fitting = preset_for(dataset)
+def _preset_name(dataset: "Dataset") -> str:
+    """The preset that was clicked, else that of the address, the one before, what fits the data."""
+    if chosen := st.session_state.get(PRESET_KEY):
+        return str(chosen)
     wanted = st.query_params.get("preset") or st.session_state.get(PRESET_DRAFT, "")
-    start = wanted if wanted in PRESETS else fitting
-    chosen = st.segmented_control(
+    return wanted if wanted in PRESETS else preset_for(dataset)
+
+
+def _show_presets(dataset: "Dataset", settings: Mapping[str, Setting]) -> None:
+    name = _preset_name(dataset)
+    st.segmented_control(
         "Preset",
         list(PRESETS),
-        default=start,
+        default=name,
         key=PRESET_KEY,
         format_func=lambda name: PRESET_TITLES.get(name, name),
         required=True,
@@ -90,13 +105,11 @@ def _choose_preset(dataset: "Dataset", settings: Mapping[str, Setting]) -> Prese
         args=(settings,),
         width="stretch",
     )
-    name = str(chosen or start)
-    if name == fitting:
+    if name == preset_for(dataset):
         st.query_params.pop("preset", None)
     elif st.query_params.get("preset") != name:
         st.query_params["preset"] = name
     st.caption(plain(PRESETS[name].help))
-    return PRESETS[name]
 
 
 def _preset_chosen(settings: Mapping[str, Setting]) -> None:
@@ -120,18 +133,16 @@ def preset_for(dataset: "Dataset") -> str:
 
 
 def _more(form: SettingsForm, settings: Sequence[Setting]) -> None:
-    """The other settings."""
-    with st.expander("More settings", key=MORE_OPEN, on_change="rerun"):
+    """The other settings; they stand on the page only while they are looked at."""
+    with st.expander("More settings", key=MORE_OPEN, on_change="rerun") as expander:
+        if not expander.open:
+            return
         fields = [setting for setting in settings if setting.kind != "bool"]
         _show_pairs(form, sorted(fields, key=lambda setting: setting.kind != "terms"))
         for setting in settings:
             if setting.kind == "bool":
                 with st.container(key=f"one_{setting.name}"):
                     form.show(setting)
-
-
-def _has_mistake(form: SettingsForm, settings: Sequence[Setting]) -> bool:
-    return any(setting.name in form.mistakes for setting in settings)
 
 
 def _show_pairs(form: SettingsForm, settings: Sequence[Setting]) -> None:
@@ -216,44 +227,48 @@ def _setting_of(sentence: str) -> str:
     return next(found, next(iter(settings)))
 
 
-def _buttons(
-    dataset: "Dataset",
-    preset: Preset,
-    form: SettingsForm,
-    model: ModelConfig | None,
-    train: TrainConfig | None,
-) -> bool:
-    """Mistakes if there are any, the two buttons, what it costs; whether a button was pressed."""
+def _is_pressed(button: str) -> bool:
+    return bool(st.session_state.get(button))
+
+
+def _go_ahead(
+    dataset: "Dataset", preset: Preset, model: ModelConfig | None, train: TrainConfig | None
+) -> str:
+    """Queue what a button asks for, and watch it; why that cannot be, "" where nothing is asked."""
+    if model is None or train is None:
+        return ""
+    try:
+        if _is_pressed(ONE):
+            _watch(run=queue_one(dataset, run_name(preset, model, train), model, train))
+        elif _is_pressed(FIVE):
+            _watch(group=queue_all_five(dataset, model, train))
+    except DeepFMError as error:
+        return str(error)
+    return ""
+
+
+def _buttons(form: SettingsForm) -> None:
+    """Mistakes if there are any, and the two buttons."""
     if form.mistakes:
         labels = [all_settings()[name].label for name in form.mistakes]
         mistake(f"Mend first: {', '.join(labels)}.")
-    one = st.button(
-        "Train", type="primary", icon=":material/play_arrow:", key="train_one", width="stretch"
-    )
-    five = st.button(
+    st.button("Train", type="primary", icon=":material/play_arrow:", key=ONE, width="stretch")
+    st.button(
         "Compare all five",
         icon=":material/stacked_line_chart:",
-        key="train_five",
+        key=FIVE,
         width="stretch",
         help="Trains LR, FM, DNN, Wide & Deep and DeepFM on the same data with the same seed.",
     )
-    if model is None or train is None:
-        return one or five
+
+
+def _say_cost(dataset: "Dataset", model: ModelConfig, train: TrainConfig) -> None:
     st.html(_cost(dataset, model, train))
     if (steps := _steps(dataset, train)) < FEW_STEPS:
         st.caption(
             f"That is only {steps:,} steps, too few to learn much: lower the batch size "
             "or raise the epochs."
         )
-    try:
-        if one:
-            name = run_name(preset, model, train)
-            _watch(run=queue_one(dataset, name, model, train))
-        elif five:
-            _watch(group=queue_all_five(dataset, model, train))
-    except DeepFMError as error:
-        show_error(error)
-    return one or five
 
 
 def _watch(**address: str) -> None:

@@ -9,7 +9,8 @@ took, this saves four. Where a Streamlit has not these names, it goes on by its 
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -22,6 +23,8 @@ NAMES: Final = (
     (Runtime, "_get_async_objs"),
 )
 """What is changed, and what that is made of: none of it is promised by Streamlit."""
+_SCRIPT: Final = threading.local()
+"""Of the thread of a page's script: what wakes the loop, as long as it is held back."""
 
 
 def wake_once_for_many() -> bool:
@@ -49,6 +52,31 @@ def wake_once_for_many() -> bool:
     return True
 
 
+@contextmanager
+def together() -> Iterator[None]:
+    """What a page shows within goes to the browser at once, which then builds all of it at once.
+
+    Element by element a browser would build the page round each of them anew. Not for what takes
+    long: nothing is seen of it before it ends.
+    """
+    if getattr(_SCRIPT, "held", None) is not None:
+        yield
+        return
+    _SCRIPT.held = []
+    try:
+        yield
+    finally:
+        send_now()
+        _SCRIPT.held = None
+
+
+def send_now() -> None:
+    """Within `together`: what has been shown so far goes to the browser, as what follows takes."""
+    held = getattr(_SCRIPT, "held", None) or []
+    while held:
+        held.pop(0)()
+
+
 class Inbox:
     """What one session's threads want to be called on the loop, in the order they asked."""
 
@@ -61,8 +89,13 @@ class Inbox:
         with self._guard:
             first = not self._waiting
             self._waiting.append(callback)
-        if first:
+        if not first:
+            return
+        held: list[Callable[[], None]] | None = getattr(_SCRIPT, "held", None)
+        if held is None:
             wake()
+        else:
+            held.append(wake)
 
     def open(self) -> None:
         """On the loop: have all that wait called, each by itself, so that none stops the others."""

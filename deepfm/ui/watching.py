@@ -15,6 +15,7 @@ from deepfm.ui.text import mistakes_in_words, plain, show_error, show_notice, to
 from deepfm.ui.tiles import tiles_html
 from deepfm.ui.timers import look_again_every
 from deepfm.ui.unchanged import drawn_until
+from deepfm.ui.wakes import send_now, together
 
 if TYPE_CHECKING:
     from deepfm.runs.store import RunRow
@@ -65,6 +66,7 @@ def _others_first(row: "RunRow") -> bool:
     return store.queue_position(row.id) > 1 or bool(store.runs(states=("training",), limit=1))
 
 
+@together()
 @mistakes_in_words()
 def _run(run_id: str, interval: float | None) -> None:
     # The row before its events: a run that has ended has all of them.
@@ -106,6 +108,7 @@ def _moves(row: "RunRow", cursor: int, words: str) -> Callable[[], bool]:
 
 def _with_first_point(run_id: str) -> tuple[int, History]:
     """What is known in a moment; meanwhile the browser builds what stands above."""
+    send_now()
     deadline = time.monotonic() + MOMENT
     cursor, history = feed.history(run_id)
     while not history.latest and time.monotonic() < deadline:

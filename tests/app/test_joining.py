@@ -13,6 +13,7 @@ from deepfm.data.catalog import open_demo
 from deepfm.data.dataset import Dataset, open_dataset
 from deepfm.runs.store import RunRow, Store
 from deepfm.ui.joined import ago
+from deepfm.ui.train_form import MORE_OPEN
 from tests.app import runs_in_store
 from tests.app.conftest import assert_nothing_wrong
 
@@ -174,6 +175,8 @@ def test_train_again_with_changes_fills_in_every_setting(
     page.button(key="train_one").click().run()
     assert_nothing_wrong(page)
     assert [row.id for row in runs_of(home)] == [run_id], "the very same is joined"
+    page.session_state[MORE_OPEN] = True
+    page.run()
     seed = next(box for box in page.text_input if str(box.key).startswith("train_seed"))
     seed.set_value("12").run()
     page.button(key="train_one").click().run()

@@ -20,7 +20,7 @@ from deepfm.runs.store import FILE_NAME, RunRow, Store
 from deepfm.ui.expected import Size, expected, measured_rates, size_of
 from deepfm.ui.run_words import when_in_words
 from deepfm.ui.text import plain
-from deepfm.ui.train_form import all_settings
+from deepfm.ui.train_form import MORE_OPEN, all_settings
 from tests.app import runs_in_store
 from tests.app.conftest import assert_nothing_wrong
 
@@ -50,6 +50,12 @@ def field(page: AppTest, setting: str):  # type: ignore[no-untyped-def]
     """A setting's text field; its key is numbered once it was filled from outside."""
     key = re.compile(rf"train_{setting}(_[0-9]+)?")
     return next(box for box in page.text_input if key.fullmatch(str(box.key)))
+
+
+def with_more(page: AppTest) -> AppTest:
+    """The page with its other settings open."""
+    page.session_state[MORE_OPEN] = True
+    return page.run()
 
 
 def words(page: AppTest) -> str:
@@ -104,7 +110,7 @@ def test_train_queues_the_demo_with_the_settings_of_its_preset(
 def test_a_mistake_stands_at_its_field_and_what_was_typed_is_kept(
     open_page: Opener, demo: Dataset, home: Path, setting: str, text: str, sentence: str
 ) -> None:
-    page = open_page("train")
+    page = with_more(open_page("train"))
     field(page, setting).set_value(text).run()
     assert any(sentence in each for each in mistakes(page)), mistakes(page)
     page.button(key="train_one").click().run()
@@ -117,15 +123,28 @@ def test_a_mistake_stands_at_its_field_and_what_was_typed_is_kept(
 def test_a_mistake_in_the_other_settings_is_said_at_the_button_which_opens_them(
     open_page: Opener, demo: Dataset
 ) -> None:
-    page = open_page("train")
+    page = with_more(open_page("train"))
     field(page, "seed").set_value("x").run()
-    page.session_state["train_more_open"] = False
+    page.session_state[MORE_OPEN] = False
     page.run()
     page.button(key="train_one").click().run()
-    assert page.session_state["train_more_open"]
+    assert page.session_state[MORE_OPEN]
     assert_nothing_wrong(page)
     page = open_page("train", seed="x")
-    assert page.session_state["train_more_open"], "a link to a mistake shows it"
+    assert page.session_state[MORE_OPEN], "a link to a mistake shows it"
+
+
+def test_other_settings_count_while_they_are_folded_away(
+    open_page: Opener, demo: Dataset, home: Path
+) -> None:
+    page = with_more(open_page("train"))
+    field(page, "seed").set_value("7").run()
+    page.session_state[MORE_OPEN] = False
+    page.run()
+    assert not [box for box in page.text_input if str(box.key).startswith("train_seed")]
+    page.button(key="train_one").click().run()
+    assert_nothing_wrong(page)
+    assert [row.train["seed"] for row in runs_of(home)] == [7]
 
 
 def test_a_model_larger_than_allowed_is_a_mistake_of_its_factor_size(
@@ -166,7 +185,7 @@ def test_the_address_holds_what_differs_from_the_preset_and_nothing_else(
 def test_every_setting_has_its_help_with_bounds_and_default(
     open_page: Opener, demo: Dataset
 ) -> None:
-    page = open_page("train")
+    page = with_more(open_page("train"))
     fields = {each.key: each for each in (*page.text_input, *page.selectbox, *page.toggle)}
     for setting in all_settings().values():
         shown = fields[f"train_{setting.name}"].help.replace("\\", "").replace("\u2060", "")
@@ -183,7 +202,7 @@ def test_every_setting_has_its_help_with_bounds_and_default(
 def test_another_preset_brings_its_values_and_leaves_the_model(
     open_page: Opener, demo: Dataset, home: Path
 ) -> None:
-    page = open_page("train")
+    page = with_more(open_page("train"))
     page.selectbox(key="train_terms").set_value("FM").run()
     page.segmented_control(key="train_preset").set_value("real-data").run()
     assert field(page, "num_factors").value == "128"
@@ -203,7 +222,7 @@ def test_a_preset_that_is_none_gives_that_of_the_dataset(open_page: Opener, demo
 def test_a_dataset_of_ones_own_starts_with_small_batches_and_is_told_where_steps_are_few(
     open_page: Opener, own: Dataset
 ) -> None:
-    page = open_page("train", dataset=own.fingerprint)
+    page = with_more(open_page("train", dataset=own.fingerprint))
     assert page.segmented_control(key="train_preset").value == "your-data"
     assert field(page, "batch_size").value == "256"
     page.segmented_control(key="train_preset").set_value("quick").run()
@@ -305,7 +324,8 @@ def test_nothing_stands_between_a_newcomer_and_the_earlier_runs(
     page = open_page("train", dataset="demo")
     assert "4 impressions are watched" in words(page)
     assert "truth" not in words(page)
-    assert len(page.get("bidi_component")) == 0, "no chart of zeros"
+    (ahead,) = page.get("bidi_component")
+    assert "ahead_of_train_curves" in ahead.proto.id, "no chart of zeros in sight"
 
 
 @pytest.mark.parametrize("state", ["failed", "interrupted"])

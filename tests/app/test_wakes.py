@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from deepfm.ui.wakes import NAMES, Inbox, wake_once_for_many
+from deepfm.ui.wakes import NAMES, Inbox, send_now, together, wake_once_for_many
 
 
 def test_all_that_was_put_is_called_in_its_order_by_few_wakes():
@@ -68,3 +68,40 @@ def test_with_the_names_the_ways_are_changed(monkeypatch: pytest.MonkeyPatch):
     before = [getattr(*pair) for pair in NAMES[:2]]
     assert wake_once_for_many()
     assert [getattr(*pair) for pair in NAMES[:2]] != before
+
+
+def nothing() -> None:
+    """What a page would have called on the loop."""
+
+
+def test_what_is_shown_together_wakes_the_loop_once_it_is_whole():
+    woken: list[str] = []
+    with together():
+        Inbox().put(nothing, lambda: woken.append("first"))
+        with together():
+            Inbox().put(nothing, lambda: woken.append("second"))
+        assert woken == []
+    assert woken == ["first", "second"]
+    Inbox().put(nothing, lambda: woken.append("later"))
+    assert woken[-1] == "later"
+
+
+def test_what_takes_long_lets_the_rest_go_before_it():
+    woken: list[str] = []
+    with together():
+        Inbox().put(nothing, lambda: woken.append("seen"))
+        send_now()
+        assert woken == ["seen"]
+        Inbox().put(nothing, lambda: woken.append("then"))
+        assert woken == ["seen"]
+    assert woken == ["seen", "then"]
+
+
+def test_a_page_that_fails_half_way_shows_what_it_has():
+    woken: list[str] = []
+    with pytest.raises(ValueError, match="half"), together():
+        Inbox().put(nothing, lambda: woken.append("seen"))
+        raise ValueError("half way")
+    assert woken == ["seen"]
+    Inbox().put(nothing, lambda: woken.append("as before"))
+    assert woken[-1] == "as before"

@@ -45,6 +45,28 @@ def test_a_changed_value_moves_the_waterfalls_own_drawing(visitor: Visitor) -> N
     assert "kept" in str(drawing.get_attribute("class"))
 
 
+def test_an_open_list_goes_with_its_field_and_away_with_it(visitor: Visitor) -> None:
+    visitor.open("/impression?row=3")
+    visitor.settle()
+    box, options = field(visitor, "ad"), visitor.page.locator(".dfm-options")
+    box.click()
+    visitor.wait_for(lambda: first_option(visitor) != "", "the commonest values")
+
+    def apart() -> float:
+        above, below = box.bounding_box(), options.bounding_box()
+        assert above is not None and below is not None
+        return below["y"] - above["y"]
+
+    before, at = apart(), box.bounding_box()
+    scroll = "(pixels) => { document.querySelector('[data-testid=stMain]').scrollTop += pixels }"
+    visitor.page.evaluate(scroll, 40)
+    visitor.wait_for(lambda: box.bounding_box() != at, "the page to move")
+    assert options.is_visible()
+    assert abs(apart() - before) < 2
+    visitor.page.evaluate(scroll, 900)
+    visitor.wait_for(lambda: not options.is_visible(), "the list to go with its field")
+
+
 def test_a_search_that_is_left_changes_nothing(visitor: Visitor) -> None:
     visitor.open("/impression?row=3")
     box = field(visitor, "site")

@@ -56,6 +56,21 @@ def check(watcher: Visitor, name: str) -> None:
     watcher.page.get_by_label(name).click()
 
 
+def test_the_curves_take_over_the_drawing_that_was_made_ahead(visitor: Visitor) -> None:
+    visitor.open("/train?dataset=demo&epochs=6&seed=11")
+    ahead = "window.deepfmSpares?.get('train_curves')"
+    visitor.page.wait_for_function(f"() => {ahead}?.text === 'rehearsal 0' && {ahead}.shown")
+    visitor.page.evaluate(
+        f"() => {ahead}.chart.querySelectorAll('.main-svg')[0].classList.add('ahead')"
+    )
+    assert not visitor.page.locator(".dfm-chart").is_visible()
+    visitor.page.get_by_role("button", name="Train", exact=True).last.click()
+    curves = Chart(visitor.page, LEARNING).wait()
+    visitor.wait_for(lambda: curves.points() > 1, "points on the curve")
+    assert curves.node.locator(".main-svg.ahead").count() == 1
+    assert visitor.page.evaluate("() => window.deepfmSpares.size") == 0
+
+
 def test_loss_and_epochs_become_logarithmic_at_a_click_and_back(watcher: Visitor) -> None:
     curves = Chart(watcher.page, LEARNING)
     before = axes(curves)
@@ -76,7 +91,7 @@ def test_loss_and_epochs_become_logarithmic_at_a_click_and_back(watcher: Visitor
 def test_on_a_phone_the_run_stands_above_the_form_and_beside_it_on_a_desktop(
     watcher: Visitor,
 ) -> None:
-    head, form = watcher.page.locator(".st-key-run_head"), watcher.page.get_by_label("Batch size")
+    head, form = watcher.page.locator(".st-key-run_head"), watcher.page.get_by_label("Factor size")
 
     def tops() -> list[float]:
         return [each.first.bounding_box()["y"] for each in (head, form)]  # type: ignore[index]
