@@ -250,8 +250,11 @@ def _subject_to_json(subject: Subject) -> dict[str, Any]:
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Whether a training was interrupted or stopped here, and can be gone on with."""
-    return (folder / TENSORS).is_file()
+    """Whether a training was interrupted or stopped here, and can be gone on with.
+
+    A first checkpoint that was being written, with its last file missing, is none yet.
+    """
+    return all((folder / name).is_file() for name in FILES)
 
 
 def drop_checkpoint(folder: Path) -> None:

@@ -23,6 +23,7 @@ from deepfm.model import DeepFM
 from deepfm.training import checkpoint as checkpoints
 from deepfm.training.checkpoint import (
     EVENTS,
+    FILES,
     SUMMARY,
     TENSORS,
     Checkpoint,
@@ -187,6 +188,13 @@ def test_a_folder_that_was_deleted_is_made_again_with_all_events(tmp_path):
     folder.rmdir()
     keep.keep(checkpoint(5, events=4))
     assert_same(read_checkpoint(folder), checkpoint(5, events=4))
+
+
+@pytest.mark.parametrize("missing", FILES)
+def test_a_first_checkpoint_that_was_not_finished_is_none(tmp_path, missing):
+    keeper(tmp_path).keep(checkpoint())
+    (tmp_path / missing).unlink()
+    assert not has_checkpoint(tmp_path)
 
 
 def test_dropping_leaves_nothing(tmp_path):
