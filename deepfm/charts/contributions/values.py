@@ -18,7 +18,7 @@ from deepfm.charts.palette import (
 )
 from deepfm.terms import sigmoid
 
-MOST_POINTS: Final = 1_200
+MOST_POINTS: Final = 600
 """Values that are drawn; of more, some evenly from the highest to the lowest, both ends too."""
 
 Floats = NDArray[np.float64]
