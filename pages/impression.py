@@ -6,7 +6,13 @@ from streamlit.delta_generator import DeltaGenerator
 from deepfm.charts.contributions import term_values, waterfall_figure
 from deepfm.charts.palette import TERM_WORDS, format_logit, format_probability
 from deepfm.errors import DeepFMError
-from deepfm.explanation import best_change, branches_disagree, describe, describe_change
+from deepfm.explanation import (
+    best_change,
+    branches_disagree,
+    describe,
+    describe_change,
+    describe_network,
+)
 from deepfm.ui import choosing, state
 from deepfm.ui.beyond import show_beyond_of_one
 from deepfm.ui.impression_against import show_trouble
@@ -15,7 +21,7 @@ from deepfm.ui.impression_card import values_card
 from deepfm.ui.impression_choose import choose
 from deepfm.ui.impression_fields import fields_view
 from deepfm.ui.impression_pairs import pairs_view
-from deepfm.ui.impression_shown import Shown, shown_in_address
+from deepfm.ui.impression_shown import Shown, divided, shown_in_address
 from deepfm.ui.impression_what_if import what_if_view
 from deepfm.ui.plot import plot
 from deepfm.ui.text import show_error, show_notice
@@ -50,6 +56,7 @@ def page() -> None:
                 choose(shown)
                 show_trouble(model, shown.against)
         details(shown)
+        say_network(shown, words)
     except DeepFMError as error:
         show_error(error)
         if "change" in st.query_params:
@@ -58,7 +65,7 @@ def page() -> None:
 
 def answer(shown: Shown) -> tuple[DeltaGenerator, DeltaGenerator]:
     """The sentence and the waterfall; room for more words, and for the card."""
-    words = st.container(gap=None)
+    words = st.container(gap=None, key="impression_said")
     with words:
         say(describe(shown.explanation), key="impression_words")
     with st.container(key="stack_impression"):
@@ -82,6 +89,14 @@ def values(shown: Shown, words: DeltaGenerator, left: DeltaGenerator) -> None:
             "The two branches pull apart here. Neither is right by itself; only the sum was "
             "trained."
         )
+
+
+def say_network(shown: Shown, words: DeltaGenerator) -> None:
+    """Which fields the network's part is of: last, as it takes many drawings of the network."""
+    spans = describe_network(divided(shown, shown.explanation))
+    if spans:
+        with words:
+            say(spans, key="impression_network")
 
 
 def waterfall(shown: Shown) -> None:

@@ -93,6 +93,11 @@ class CalibrationVerdict:
         return min(self.p_error, self.p_level, self.p_slope) < SIGNIFICANT
 
     @property
+    def error_beyond_chance(self) -> bool:
+        """Whether the mean distance itself is more than chance gives."""
+        return self.p_error < SIGNIFICANT
+
+    @property
     def slight(self) -> bool:
         """Whether what is off is small beside the rate of the rarer label."""
         return self.error < SLIGHT * min(self.seen, 1 - self.seen)

@@ -40,6 +40,7 @@ from deepfm.explanation.words import (
     branches_disagree,
     describe,
     describe_change,
+    describe_network,
     strongest,
 )
 from deepfm.trained import find_values
@@ -70,6 +71,7 @@ __all__ = [
     "branches_disagree",
     "describe",
     "describe_change",
+    "describe_network",
     "explain",
     "find_values",
     "measure_training_rows",

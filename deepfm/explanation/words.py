@@ -19,6 +19,9 @@ OPPOSED: Final = 0.5
 LONGEST: Final = 40
 """Characters of a value that stand in the sentence."""
 
+MOST_OF_NETWORK: Final = 3
+"""Fields of the network that are named."""
+
 _SUBJECTS: Final[Mapping[Term, tuple[str, bool]]] = {
     "linear": ("single values", True),
     "pairwise": ("pairs", True),
@@ -148,6 +151,30 @@ def _amount(explanation: Explanation, term: Term) -> list[Span]:
     how = "mostly" if contributor.share >= 0.5 else "led by"
     names = " × ".join(named_value(explanation, name) for name in contributor.fields)
     return [amount, Span(f", {how} "), Span(names, "value")]
+
+
+def describe_network(explanation: Explanation) -> list[Span]:
+    """ "Of the network's part most is Saturday (+1.20), phone (+0.62) and long video (+0.31).".
+
+    At most three fields, each beyond two standard errors; nothing where none moves the score much
+    or deep by field is not known.
+    """
+    known = {names[0]: value for names, value in _contributors(explanation, "deep").items()}
+    first = sorted(known, key=lambda name: -abs(known[name]))[:MOST_OF_NETWORK]
+    named = [name for name in first if abs(known[name]) >= SLIGHT]
+    if not named:
+        return []
+    spans = [Span("Of the network's part most is ")]
+    for place, name in enumerate(named):
+        joint = "" if place == 0 else " and " if place == len(named) - 1 else ", "
+        spans += [
+            Span(joint),
+            Span(named_value(explanation, name), "value"),
+            Span(" ("),
+            Span(format_logit(known[name]), "deep"),
+            Span(")"),
+        ]
+    return [*spans, Span(".")]
 
 
 def describe_change(explanation: Explanation, change: Change) -> list[Span]:

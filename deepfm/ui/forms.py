@@ -41,8 +41,13 @@ class SettingsForm:
         A new widget starts with its value in every drawing. A value put into an old one by the
         session is told to the browser once, and lost where that drawing is overtaken by the next.
         """
+        return self._keys(setting)[-1]
+
+    def _keys(self, setting: str) -> list[str]:
+        """Those of all widgets that the setting has had, the newest last."""
         filled = st.session_state.get(f"{self.name}_filled", {}).get(setting, 0)
-        return f"{self.name}_{setting}" + (f"_{filled}" if filled else "")
+        first = f"{self.name}_{setting}"
+        return [first, *(f"{first}_{number}" for number in range(1, filled + 1))]
 
     @property
     def drafts(self) -> dict[str, str]:
@@ -53,10 +58,11 @@ class SettingsForm:
     def enter(self, names: Iterable[str]) -> None:
         """When the page is entered by an address that names settings, it names all of them.
 
-        Only then: the address that comes with a later run may be older than what was typed.
+        Only then: the address that comes with a later run may be older than what was typed, or
+        than what the form was filled with from outside.
         """
         known = list(names)
-        if any(self.key(name) in st.session_state for name in known):
+        if any(key in st.session_state for name in known for key in self._keys(name)):
             return
         addressed = {name: st.query_params[name] for name in known if name in st.query_params}
         if addressed:
@@ -87,7 +93,7 @@ class SettingsForm:
         return help_of(setting, self._default(setting))
 
     def put(self, setting: Setting, value: Any) -> None:
-        """Fill a field from outside, in a callback: with another run's value."""
+        """Fill a field from outside with another run's value, before the form is drawn again."""
         self.drafts[setting.name] = _as_text(setting, value)
         self._renew(setting.name)
 

@@ -42,7 +42,9 @@ def _heading(shown: Shown, change: Change | None) -> None:
     with st.container(
         horizontal=True, vertical_alignment="center", key="impression_heading", gap="small"
     ):
-        st.markdown("**Its values.** Change any of them.", width="content")
+        # With a second button there is no room for more words beside it.
+        more = "" if shown.choice.changes else " Change any of them."
+        st.markdown(f"**Its values.**{more}", width="content")
         if change is not None:
             st.button(
                 f"Try {plain(shortened(change.after, LONGEST_ON_BUTTON))}",

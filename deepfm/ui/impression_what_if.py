@@ -60,7 +60,9 @@ def what_if_view(shown: Shown) -> None:
 def _one_field(shown: Shown) -> None:
     names = [field.name for field in shown.model.fields]
     if "impression_what_if" not in st.session_state:
-        st.session_state["impression_what_if"] = field_rows(shown.explanation)[0].field
+        changed = list(shown.choice.changes)
+        strongest = field_rows(shown.explanation)[0].field
+        st.session_state["impression_what_if"] = changed[-1] if changed else strongest
     with st.container(horizontal=True, vertical_alignment="bottom"):
         field = st.selectbox("Field", names, key="impression_what_if", width=320)
         text = st.text_input(

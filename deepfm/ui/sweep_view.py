@@ -293,14 +293,16 @@ def _more_button(row: "RunRow", beside_form: bool) -> None:
     if not beside_form:
         links.button("train", label, key=key, icon=icon, before=lambda: _more_elsewhere(row))
     else:
-        st.button(
+        asked = st.button(
             label,
             key=key,
             help="Puts these settings into the form, with twice the epochs.",
-            on_click=_more_epochs,
-            args=(row,),
             icon=icon,
         )
+        if asked:
+            _more_epochs(row)
+            # The form is no part of what is drawn again here by itself.
+            st.rerun(scope="app")
 
 
 def _more_elsewhere(row: "RunRow") -> dict[str, str]:
@@ -309,7 +311,7 @@ def _more_elsewhere(row: "RunRow") -> dict[str, str]:
 
 
 def _more_epochs(row: "RunRow") -> None:
-    """A callback: the form takes a run's settings with twice the epochs."""
+    """The form takes a run's settings with twice the epochs."""
     _fill_with_more(row)
     for name in ("run", "group"):
         st.query_params.pop(name, None)

@@ -328,7 +328,7 @@ def _as_json(value: Any) -> Any:
 
 
 def fill_from(row: "RunRow") -> None:
-    """A callback: the form takes the settings of a run, to train again with changes."""
+    """The form takes the settings of a run, to train again with changes; it is drawn after that."""
     form = SettingsForm("train")
     for name, setting in all_settings().items():
         value = {**row.model, **row.train}.get(name, setting.default)

@@ -234,14 +234,16 @@ def _ways_on(row: "RunRow") -> None:
         help="Trains LR, FM, DNN, Wide & Deep and DeepFM with this run's settings.",
     ):
         compare_models_of(row)
-    st.button(
+    if st.button(
         "Train again with changes",
         key="train_fill",
         help="Puts this run's settings into the form.",
-        on_click=fill_from,
-        args=(row,),
         icon=":material/edit:",
-    )
+    ):
+        fill_from(row)
+        st.toast("The form has this run's settings. Change some, then press Train.")
+        # The form is no part of what is drawn again here by itself.
+        st.rerun(scope="app")
 
 
 def _what_went_wrong(row: "RunRow", history: History) -> None:

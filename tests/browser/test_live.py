@@ -71,6 +71,21 @@ def test_the_curves_take_over_the_drawing_that_was_made_ahead(visitor: Visitor) 
     assert visitor.page.evaluate("() => window.deepfmSpares.size") == 0
 
 
+def test_a_runs_settings_come_into_the_form_and_the_first_change_holds(watcher: Visitor) -> None:
+    epochs = watcher.page.get_by_role("textbox", name="Epochs")
+    epochs.fill("5")
+    epochs.press("Enter")
+    watcher.wait_for(lambda: "epochs=5" in watcher.page.url, "what was typed")
+    watcher.button("Train again with changes").click()
+    watcher.wait_for(lambda: epochs.input_value() == "8", "the run's epochs in the form")
+    watcher.settle()
+    epochs.fill("3")
+    epochs.press("Enter")
+    watcher.wait_for(lambda: "epochs=3" in watcher.page.url, "the first change")
+    watcher.settle()
+    assert epochs.input_value() == "3"
+
+
 def test_loss_and_epochs_become_logarithmic_at_a_click_and_back(watcher: Visitor) -> None:
     curves = Chart(watcher.page, LEARNING)
     before = axes(curves)

@@ -21,6 +21,7 @@ from deepfm.explanation import (
     best_change,
     branches_disagree,
     describe,
+    describe_network,
     explain,
     smallest_flip,
     strongest,
@@ -518,6 +519,37 @@ def test_the_sentence_fits_the_model_and_the_numbers(
     sentence = flat(describe(written(**changes)))
     start = "Chance of a click: "
     assert sentence == f"{start}31.0 %, against 18.0 % for a typical impression. {expected}"
+
+
+FIELDS = ("ad", "site", "device", "hour", "user")
+
+
+@pytest.mark.parametrize(
+    ("deep", "error", "expected"),
+    [
+        (
+            (0.1, -0.04, -2.0, -0.3, 0.0),
+            0.01,
+            "Of the network's part most is laptop (−2.00), hour 8 (−0.30) and kitchenware (+0.10).",
+        ),
+        (
+            (0.1, 0.0, -2.0, -0.3, 0.0),
+            0.1,
+            "Of the network's part most is laptop (−2.00) and hour 8 (−0.30).",
+        ),
+        ((0.04, 0.0, 0.0, -0.03, 0.0), 0.001, ""),
+        ((1.0, 0.0, 0.0, 0.0, 0.0), 0.6, ""),
+    ],
+)
+def test_the_networks_fields_are_named_where_they_count_beyond_two_standard_errors(
+    deep: tuple[float, ...], error: float, expected: str
+) -> None:
+    known = written(
+        deep_by_field=dict(zip(FIELDS, deep, strict=True)),
+        deep_standard_error=dict.fromkeys(FIELDS, error),
+    )
+    assert flat(describe_network(known)) == expected
+    assert describe_network(written()) == []
 
 
 def test_values_are_plain_text_in_spans_of_their_own() -> None:

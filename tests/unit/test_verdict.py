@@ -1,10 +1,13 @@
 """The verdict against slower writings of it, and on models whose worth is known."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from deepfm.charts.evaluation import verdict_lines
-from deepfm.evaluation import calibration, log_loss, verdict_of
+from deepfm.charts.evaluation.verdict import calibration_sentence
+from deepfm.evaluation import CalibrationVerdict, calibration, log_loss, verdict_of
 from deepfm.evaluation.verdict import errors_by_chance
 from deepfm.terms import sigmoid
 
@@ -101,3 +104,26 @@ def test_a_constant_score_and_certain_ones_are_judged_without_a_warning():
     assert verdict_of(labels, np.zeros(200)).calibration.p_slope == 1.0
     certain = verdict_of(labels, np.where(labels > 0.5, 800.0, -800.0))
     assert certain.use.against_base == "better" and certain.calibration.error == 0.0
+
+
+def test_what_only_the_slope_tells_is_said_beside_an_error_that_chance_explains():
+    found = CalibrationVerdict(
+        error=0.0129,
+        chance=0.0136,
+        chance_high=0.0186,
+        p_error=0.6,
+        predicted=0.2,
+        seen=0.2,
+        p_level=1.0,
+        slope=0.93,
+        p_slope=0.01,
+    )
+    verdict = dataclasses.replace(verdict_of(*rows(500, 1.0)), calibration=found)
+    sentence = calibration_sentence(verdict)
+    assert "**Its probabilities are slightly overconfident" in sentence
+    assert "has slope 0.93 where 1 is right, which is beyond chance" in sentence
+    assert sentence.endswith("seldom over 1.86 %, so the error alone would not tell.")
+    large = dataclasses.replace(found, p_error=0.001)
+    assert calibration_sentence(dataclasses.replace(verdict, calibration=large)).endswith("1.86 %.")
+    fine = dataclasses.replace(found, p_slope=1.0)
+    assert "slope" not in calibration_sentence(dataclasses.replace(verdict, calibration=fine))

@@ -46,11 +46,19 @@ def ranking_sentence(verdict: Verdict) -> str:
 def calibration_sentence(verdict: Verdict) -> str:
     """Whether the probabilities are right, beside what chance alone gives on so many rows."""
     found = verdict.calibration
+    evidence = ""
+    if found.spread:
+        evidence = (
+            f"a line fitted through its logits has slope {found.slope:.2f} where 1 is right, "
+            "which is beyond chance; "
+        )
+    alone = found.beyond_chance and not found.error_beyond_chance
     return (
-        f"**{_calibration_answer(found, _rows(verdict))}**: calibration error "
+        f"**{_calibration_answer(found, _rows(verdict))}**: {evidence}calibration error "
         f"{format_probability(found.error, 2)}; probabilities that are just right would show "
         f"about {format_probability(found.chance, 2)} on so many rows, seldom over "
-        f"{format_probability(found.chance_high, 2)}."
+        f"{format_probability(found.chance_high, 2)}"
+        + (", so the error alone would not tell." if alone else ".")
     )
 
 

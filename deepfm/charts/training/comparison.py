@@ -30,7 +30,8 @@ MOST_RUNS: Final = len(RUN_COLOURS)
 KEPT_SIZE: Final = 13
 COMPARISON_CAPTION: Final = (
     "one line a run, after each epoch; each has its hue and mark. The large mark is the "
-    "best epoch, whose weights are kept; the name stands at its height, with its value."
+    "best epoch, whose weights are kept; the name stands at its height, or as near as the others "
+    "leave room, with its value."
 )
 
 

@@ -38,9 +38,9 @@ SAMPLES_AN_EPOCH: Final = 3
 SAMPLE: Final = "validation sample"
 _HOW_TO_READ: Final = (
     "down is better for loss, up for AUC and accuracy. Watch the dashed validation line: where it "
-    "turns while the train line goes on, the model begins to learn the training rows by heart. "
-    "Thin dashes within an epoch are a sample of the validation rows."
+    "turns while the train line goes on, the model begins to learn the training rows by heart."
 )
+_ABOUT_SAMPLES: Final = " Thin dashes within an epoch are a sample of the validation rows."
 _ABOUT_THE_BOUND: Final = (
     " Best possible is for rows that the model has not seen: a train line above it is memorising."
 )
@@ -151,6 +151,7 @@ def curves_caption(history: History, metric: Metric) -> str:
     bound = metric == "auc" and _levels(history, metric, None)
     return (
         _HOW_TO_READ
+        + (_ABOUT_SAMPLES if "sample" in tracks_of(history, "within epochs") else "")
         + (_ABOUT_THE_BOUND if bound else "")
         + (_ABOUT_RESUMING if history.resumed else "")
     )
