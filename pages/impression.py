@@ -1,5 +1,7 @@
 """Why did this impression get this score?"""
 
+from typing import NamedTuple
+
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -48,41 +50,49 @@ def page() -> None:
             run_id, model = state.chosen_run()
             shown = shown_in_address(run_id, model)
             chooser = st.container()
-            words, left = answer(shown)
+            room = answer(shown)
         try:
-            values(shown, words, left)
+            values(shown, room)
         finally:
             with chooser, together():
                 choose(shown)
                 show_trouble(model, shown.against)
         details(shown)
-        say_network(shown, words)
+        say_network(shown, room)
     except DeepFMError as error:
         show_error(error)
         if "change" in st.query_params:
             st.button("Put the changed values back", on_click=choosing.put_back)
 
 
-def answer(shown: Shown) -> tuple[DeltaGenerator, DeltaGenerator]:
-    """The sentence and the waterfall; room for more words, and for the card."""
-    words = st.container(gap=None, key="impression_said")
-    with words:
+class Room(NamedTuple):
+    """Where what comes later stands: more words, and the card."""
+
+    network: DeltaGenerator
+    change: DeltaGenerator
+    card: DeltaGenerator
+
+
+def answer(shown: Shown) -> Room:
+    """The sentence and the waterfall."""
+    with st.container(gap=None, key="impression_said"):
         say(describe(shown.explanation), key="impression_words")
+        network, change = st.container(gap=None), st.container(gap=None)
     with st.container(key="stack_impression"):
         left, right = st.columns([5, 8], gap="large")
     with right:
         waterfall(shown)
-    return words, left
+    return Room(network, change, left)
 
 
-def values(shown: Shown, words: DeltaGenerator, left: DeltaGenerator) -> None:
+def values(shown: Shown, room: Room) -> None:
     """The card, and in words the one change that does most."""
     # It scores thousands of impressions: what stands above is on the screen meanwhile.
     change = best_change(shown.model, shown.ids)
     if change is not None:
-        with words:
+        with room.change:
             say(describe_change(shown.explanation, change), key="impression_change")
-    with left:
+    with room.card:
         values_card(shown, change, CARD_HEIGHT)
     if branches_disagree(shown.explanation):
         show_notice(
@@ -91,11 +101,11 @@ def values(shown: Shown, words: DeltaGenerator, left: DeltaGenerator) -> None:
         )
 
 
-def say_network(shown: Shown, words: DeltaGenerator) -> None:
+def say_network(shown: Shown, room: Room) -> None:
     """Which fields the network's part is of: last, as it takes many drawings of the network."""
     spans = describe_network(divided(shown, shown.explanation))
     if spans:
-        with words:
+        with room.network:
             say(spans, key="impression_network")
 
 
