@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PAGE: int = 2_000
 """Events read at once."""
-SHARED: float = 0.28
+SHARED: float = 0.33
 """Seconds that all who watch are shown the same state of a run: its figures, which take most of
 the time, are made once for all of them."""
 
