@@ -100,7 +100,7 @@ def test_on_a_phone_the_answer_stands_above_what_chooses_another(visitor: Visito
     page = visitor.page
     page.set_viewport_size({"width": 390, "height": 844})
     visitor.open("/impression?row=3")
-    change = page.locator(".dfm-said").nth(1)
+    change = page.locator(".st-key-impression_change .dfm-said")
     visitor.wait_for(lambda: "instead of" in change.inner_text(), "the suggested change")
     for element, deepest in ((change, 600), (field(visitor, "device"), 760)):
         box = element.bounding_box()
