@@ -85,7 +85,7 @@ def test_a_title_of_two_lines_stands_whole_in_the_picture(
 
 
 def test_the_csv_has_the_numbers_and_the_same_name(visitor: Visitor, menu: Locator, tmp_path: Path):
-    path = saved(visitor, menu.get_by_role("button", name="CSV"), tmp_path)
+    path = saved(visitor, menu.get_by_role("button", name="Numbers (CSV)"), tmp_path)
     assert path.name == f"{STEM}.csv"
     with path.open(newline="", encoding="utf-8") as file:
         assert len(list(csv.DictReader(file))) >= 4
