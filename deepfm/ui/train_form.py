@@ -59,14 +59,15 @@ def train_form(dataset: "Dataset", dataset_id: str) -> None:
     settings = all_settings()
     form = SettingsForm("train")
     form.enter(settings)
-    preset = PRESETS[_preset_name(dataset)]
+    chosen = _preset_name(dataset)
+    preset = PRESETS[chosen]
     form.defaults = {**preset.model, **preset.train}
     for setting in settings.values():
         form.read(setting)
     model, train = _configurations(form, dataset)
     # Before anything is drawn: what was asked for is begun, and the whole page drawn anew.
     refused = _go_ahead(dataset, preset, model, train)
-    _show_presets(dataset, settings)
+    _show_presets(chosen, dataset, settings)
     _offer_preparing(dataset, dataset_id, preset)
     _show_pairs(form, [settings[name] for name in MAIN])
     more = [setting for name, setting in settings.items() if name not in MAIN]
@@ -92,8 +93,7 @@ def _preset_name(dataset: "Dataset") -> str:
     return wanted if wanted in PRESETS else preset_for(dataset)
 
 
-def _show_presets(dataset: "Dataset", settings: Mapping[str, Setting]) -> None:
-    name = _preset_name(dataset)
+def _show_presets(name: str, dataset: "Dataset", settings: Mapping[str, Setting]) -> None:
     st.segmented_control(
         "Preset",
         list(PRESETS),
