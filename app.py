@@ -18,6 +18,7 @@ from deepfm.ui.downloads import keep_downloads
 from deepfm.ui.late import drop_late_reruns
 from deepfm.ui.person import KnowBrowser
 from deepfm.ui.plot_code import plot_routes
+from deepfm.ui.theme_message import put_theme_together_once
 from deepfm.ui.unchanged import AnswerUnchanged
 from deepfm.ui.upload import upload_routes
 from deepfm.ui.values import values_routes
@@ -35,6 +36,7 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, object]]:
     drop_late_reruns()
     keep_downloads()
     wake_once_for_many()
+    put_theme_together_once()
     with keep_worker(Settings.from_environment().home_folder):
         yield {}
 
