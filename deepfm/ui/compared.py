@@ -24,7 +24,7 @@ from deepfm.terms import TERM_NAMES
 from deepfm.ui import feed, links, state
 from deepfm.ui.feed import SHARED
 from deepfm.ui.plot import plot
-from deepfm.ui.shared import recent
+from deepfm.ui.shared import once, recent
 from deepfm.ui.text import mistakes_in_words, plain, told
 from deepfm.ui.unchanged import drawn_until
 from deepfm.ui.watching import LIVE, PACE, STATE_WORDS
@@ -72,17 +72,21 @@ def _show_group(rows: Sequence["RunRow"], interval: float | None) -> None:
         st.caption("Open one:", width="content")
         for row in rows:
             links.link("train", row.name, run=row.id, icon=":material/show_chart:")
-    if interval is None and (best := _best(rows)):
+    if interval is None and (best := best_of_models(rows)):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption("Go on:", width="content")
             links.link("evaluate", "Evaluate them together", run=best.id, view="Other runs")
             links.link("model", f"Look into {best.name}, the best", run=best.id)
 
 
-def _best(rows: Sequence["RunRow"]) -> "RunRow | None":
-    """The run whose kept weights have the highest validation AUC; None where none is trained."""
+def best_of_models(rows: Sequence["RunRow"]) -> "RunRow | None":
+    """The run whose kept weights have the highest validation AUC; None where none is trained.
+
+    Its figures of the test rows choose no run: they would then say too much of it.
+    """
     trained = [row for row in rows if state.is_trained(row) and row.result]
-    return max(trained, key=_validation_auc, default=None)
+    key = "best of models", state.home(), tuple((row.id, row.last_event) for row in trained)
+    return once(key, lambda: max(trained, key=_validation_auc, default=None))
 
 
 def _validation_auc(row: "RunRow") -> float:

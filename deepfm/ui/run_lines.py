@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from deepfm.charts.palette import format_auc, format_duration, format_loss
 from deepfm.charts.training.comparison import MOST_RUNS, lamps
 from deepfm.ui import run_list
+from deepfm.ui.compared import best_of_models
 from deepfm.ui.run_list import Wanted
 from deepfm.ui.run_words import (
     epochs_in_words,
@@ -167,16 +168,19 @@ def table_lines(
 
 
 def group_line(item: "Item", opened: str, ticked: int, scale: tuple[float, float]) -> Line:
-    """A group as one line: of models the highest AUC, of a sweep the mean that its page goes by."""
+    """A group as one line: its best run by the validation rows, as its own page names it."""
     group, best = item.group, item.run
     assert group is not None
     auc, part = best.auc, "highest"
     curve, settings = best.curve, f"highest: {best.name}" if auc is not None else ""
-    if group.kind == "sweep" and (chosen := best_of_sweep(group.id)):
-        # The figures of the test rows pick nothing.
-        auc, part = chosen.auc.mean if chosen.auc else None, "valid."
-        shown = chosen.best_run("auc")
-        curve, settings = shown.row.curve if shown else (), f"best: {chosen.name}"
+    if group.kind == "sweep":
+        if chosen := best_of_sweep(group.id):
+            auc, part = chosen.auc.mean if chosen.auc else None, "valid."
+            shown = chosen.best_run("auc")
+            curve, settings = shown.row.curve if shown else (), f"best: {chosen.name}"
+    elif group.ended == group.runs and (model := best_of_models(run_list.members(group.id))):
+        auc, part = model.auc, _part_in_words(model)
+        curve, settings = model.curve, f"best: {model.name}"
     return Line(
         "group",
         group.id,

@@ -63,9 +63,11 @@ def begin(home: Path, run_id: str, *, epochs: int = 2) -> None:
         store.append(run_id, events(epochs))
 
 
-def finish(home: Path, run_id: str, *notices: Notice, epochs: int = 2) -> None:
+def finish(
+    home: Path, run_id: str, *notices: Notice, epochs: int = 2, test_auc: float = 0.68
+) -> None:
     """training → finished, with a folder that looks trained from afar."""
-    result = Finished(epochs, epochs, 2.0, 1e5, 2e5, "test", 10, 0.68, 0.5, 0.49, 0.8, 0.225)
+    result = Finished(epochs, epochs, 2.0, 1e5, 2e5, "test", 10, test_auc, 0.5, 0.49, 0.8, 0.225)
     with Store.open(home) as store:
         folder = store.run_folder(run_id)
         folder.mkdir(parents=True)

@@ -199,6 +199,25 @@ def test_a_sweep_is_one_row_that_opens_with_its_own_view(demo: Dataset, home: Pa
     assert "Factor size 8 wins" in words(opened)
 
 
+def test_the_best_of_five_is_the_one_that_its_page_names_not_the_highest_on_the_test_rows(
+    demo: Dataset, home: Path
+) -> None:
+    group = five(home, demo)
+    with Store.open(home) as store:
+        names = {run_id: store.run(run_id).name for run_id in store.group(group).runs}
+    for run_id, name in names.items():
+        epochs = 3 if name == "DNN" else 2
+        runs_in_store.begin(home, run_id, epochs=epochs)
+        (before,) = column(open_runs(), "settings")
+        assert not before.startswith("best")
+        runs_in_store.finish(
+            home, run_id, epochs=epochs, test_auc=0.74 if name == "DeepFM" else 0.69
+        )
+    (row,) = table(open_runs())["rows"]
+    assert row["settings"] == "best: DNN"
+    assert (row["auc"], row["part"]) == ("0.6900", "test")
+
+
 def test_a_link_to_a_group_that_was_deleted_says_so(demo: Dataset, home: Path) -> None:
     trained(home, demo, "left")
     page = AppTest.from_file(str(PAGE), default_timeout=60)
