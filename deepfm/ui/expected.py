@@ -31,6 +31,9 @@ SIMILAR: Final = 4.0
 RUNS_LOOKED_AT: Final = 12
 MOST_ALIKE: Final = 3
 
+Figure = tuple[str, str, str]
+"""What is told of a cost: its name, its value, and a few small words beside that."""
+
 
 @dataclass(frozen=True)
 class Size:
@@ -140,3 +143,12 @@ def check_fits(size: Size, model: ModelConfig, settings: Settings) -> None:
         f"{label}: the model would have {count:,} parameters and need about "
         f"{needed / 2**30:.1f} GiB to train; {limit}. Lower it."
     )
+
+
+def cost_html(figures: Iterable[Figure]) -> str:
+    """Figures beside each other; they are numbers and words of our own."""
+    cells = "".join(
+        f"<div><span>{name}</span><br><b>{value}</b> <small>{small}</small></div>"
+        for name, value, small in figures
+    )
+    return f'<div class="dfm-cost">{cells}</div>'

@@ -28,7 +28,7 @@ from deepfm.sweeps import (
     swept_settings,
 )
 from deepfm.ui import state
-from deepfm.ui.expected import Size, expected, measured_rates, size_of
+from deepfm.ui.expected import Size, cost_html, expected, measured_rates, size_of
 from deepfm.ui.forms import mistake
 from deepfm.ui.person import person
 from deepfm.ui.queueing import pinned_of
@@ -275,11 +275,7 @@ def _cost(sweep: Sweep, size: Size) -> None:
         ),
         ("Time", f"{most} {format_duration(seconds)}", "less what is here already"),
     )
-    cells = "".join(
-        f"<div><span>{name}</span><br><b>{value}</b> <small>{small}</small></div>"
-        for name, value, small in figures
-    )
-    st.html(f'<div class="dfm-cost">{cells}</div>')
+    st.html(cost_html(figures))
 
 
 def expected_seconds(sweep: Sweep, size: Size) -> float:

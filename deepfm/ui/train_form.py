@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import streamlit as st
 
-from deepfm.charts.palette import format_bytes, format_count, format_duration
+from deepfm.charts.palette import NO_VALUE, format_bytes, format_count, format_duration
 from deepfm.config import (
     PRESETS,
     TERM_SETS,
@@ -18,7 +18,14 @@ from deepfm.config import (
 from deepfm.errors import ConfigError, DeepFMError
 from deepfm.sweeps import payload_of
 from deepfm.ui import state
-from deepfm.ui.expected import check_fits, expected, measured_rates, size_of
+from deepfm.ui.expected import (
+    Figure,
+    check_fits,
+    cost_html,
+    expected,
+    measured_rates,
+    size_of,
+)
 from deepfm.ui.forms import SettingsForm, mistake
 from deepfm.ui.person import show_person
 from deepfm.ui.queueing import queue_all_five, queue_one
@@ -76,8 +83,7 @@ def train_form(dataset: "Dataset", dataset_id: str) -> None:
     if mistaken and (_is_pressed(ONE) or _is_pressed(FIVE)):
         st.session_state[MORE_OPEN] = True
     _buttons(form)
-    if model is not None and train is not None:
-        _say_cost(dataset, model, train)
+    _say_cost(dataset, model, train)
     if refused:
         show_error(refused)
     _more(form, more)
@@ -262,8 +268,12 @@ def _buttons(form: SettingsForm) -> None:
     )
 
 
-def _say_cost(dataset: "Dataset", model: ModelConfig, train: TrainConfig) -> None:
-    st.html(_cost(dataset, model, train))
+def _say_cost(dataset: "Dataset", model: ModelConfig | None, train: TrainConfig | None) -> None:
+    """What it would cost; its place stays there while a mistake stands in the form."""
+    if model is None or train is None:
+        st.html(cost_html((name, NO_VALUE, "") for name in ("Parameters", "Memory", "Time")))
+        return
+    st.html(cost_html(_cost(dataset, model, train)))
     if (steps := _steps(dataset, train)) < FEW_STEPS:
         st.caption(
             f"That is only {steps:,} steps, too few to learn much: lower the batch size "
@@ -280,22 +290,17 @@ def _watch(**address: str) -> None:
     st.rerun(scope="app")
 
 
-def _cost(dataset: "Dataset", model: ModelConfig, train: TrainConfig) -> str:
-    """Parameters, memory and time as three figures; only numbers and words of our own."""
+def _cost(dataset: "Dataset", model: ModelConfig, train: TrainConfig) -> tuple[Figure, ...]:
+    """Parameters, memory and time."""
     size = size_of(dataset)
     cost = expected(size, model, train, measured_rates(size, model, train))
     most = "at most about" if train.patience else "about"
     basis = "as runs here went" if cost.measured else "a rough guess"
-    figures = (
+    return (
         ("Parameters", format_count(cost.parameters), ""),
         ("Memory", format_bytes(cost.memory_bytes), "to train"),
         ("Time", f"{most} {format_duration(cost.seconds)}", basis),
     )
-    cells = "".join(
-        f"<div><span>{name}</span><br><b>{value}</b> <small>{small}</small></div>"
-        for name, value, small in figures
-    )
-    return f'<div class="dfm-cost">{cells}</div>'
 
 
 def _steps(dataset: "Dataset", train: TrainConfig) -> int:

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from deepfm.charts.palette import NO_VALUE
 from deepfm.config import TERM_SETS, ModelConfig, PrepareConfig, TrainConfig
 from deepfm.data.catalog import PINNED, open_demo
 from deepfm.data.dataset import Dataset, open_dataset, prepare
@@ -72,6 +73,12 @@ def mistakes(page: AppTest) -> list[str]:
     ]
 
 
+def costs(page: AppTest) -> list[str]:
+    """The values of parameters, memory and time."""
+    (cost,) = [box.proto.body for box in page.get("html") if "Parameters" in box.proto.body]
+    return re.findall("<b>(.*?)</b>", cost)
+
+
 # --- the form --------------------------------------------------------------------------------
 
 
@@ -117,6 +124,7 @@ def test_a_mistake_stands_at_its_field_and_what_was_typed_is_kept(
     assert_nothing_wrong(page)
     assert field(page, setting).value == text
     assert any("Mend first" in each for each in mistakes(page))
+    assert costs(page) == [NO_VALUE] * 3, "their place stays, so that nothing below moves"
     assert runs_of(home) == []
 
 
