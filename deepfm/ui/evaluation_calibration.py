@@ -142,11 +142,14 @@ def parts_in_words(parts: LogLossParts) -> str:
     if not parts.uncertainty:
         return "These rows have one class only: there is no uncertainty that could be resolved."
     share = format_probability(parts.resolution / parts.uncertainty)
+    # Differences of what is shown, so that what is shown adds up.
+    refinement = round(parts.log_loss, 4) - round(parts.calibration, 4)
+    resolution = round(parts.uncertainty, 4) - refinement
     return (
         f"Log loss {format_loss(parts.log_loss)} = calibration {format_loss(parts.calibration)} + "
-        f"refinement {format_loss(parts.refinement)}. Of the uncertainty of "
+        f"refinement {format_loss(refinement)}. Of the uncertainty of "
         f"{format_loss(parts.uncertainty)} (always guessing the base rate) the ranking resolves "
-        f"{format_loss(parts.resolution)}, {share}; wrong probabilities cost "
+        f"{format_loss(resolution)}, {share}; wrong probabilities cost "
         f"{format_loss(parts.calibration)} of it again."
     )
 

@@ -107,7 +107,7 @@ _FIGURES: Final = (
     _Figure("Log loss, calibrated", _result("log_loss_calibrated"), format_loss, min),
     _Figure("Accuracy", _result("accuracy"), format_auc, max),
     _Figure("Best epoch", _result("best_epoch"), str, None),
-    _Figure("Epochs", _result("epochs"), str, None),
+    _Figure("Epochs trained", _result("epochs"), str, None),
     _Figure("Training time", _result("seconds"), format_duration, None),
     _Figure("Speed", _result("examples_per_second"), format_rate, None),
 )

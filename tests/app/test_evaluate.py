@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,8 +19,10 @@ from streamlit.testing.v1 import AppTest
 from deepfm.evaluation import auc, compare_aucs
 from deepfm.evaluation.baselines import Baseline, Baselines, write_baselines
 from deepfm.evaluation.baselines.running import labels_digest
+from deepfm.evaluation.decomposition import LogLossParts
 from deepfm.runs.store import Store
 from deepfm.trained import open_run
+from deepfm.ui.evaluation_calibration import parts_in_words
 from deepfm.ui.evaluation_views import rows_words
 from deepfm.ui.state import DEMO_RUN_FOLDER
 from tests.app.conftest import ROOT, assert_nothing_wrong
@@ -251,6 +254,18 @@ def test_a_field_and_a_value_are_chosen_in_two_boxes(open_page: Callable[..., Ap
     assert page.query_params["value"] == "tablet"
     page.button(key="all_rows").click().run()
     assert "Only where" not in words(page)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [LogLossParts(0.42636, 0.00554, 0.53, 0.10918), LogLossParts(0.5, 0.00015, 0.6, 0.10015)],
+)
+def test_the_shown_parts_of_the_log_loss_add_up(parts: LogLossParts) -> None:
+    shown = [float(number) for number in re.findall(r"0\.\d{4}", parts_in_words(parts))]
+    total, calibration, refinement, uncertainty, resolution, again = shown
+    assert total == pytest.approx(calibration + refinement, abs=1e-9)
+    assert uncertainty - resolution == pytest.approx(refinement, abs=1e-9)
+    assert again == calibration and refinement == pytest.approx(parts.refinement, abs=1.01e-4)
 
 
 def test_what_the_log_loss_is_made_of_is_told_with_its_source(
