@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,31 @@ def inspect_verb(given: argparse.Namespace) -> dict[str, Any]:
     """What was understood of a file: format, columns, roles, reasons."""
     from deepfm.data.schema import inspect
 
-    return inspect(Path(given.file)).to_dict()
+    path = Path(given.file)
+    found = inspect(path)
+    told = {
+        **({"separator": _separator(given.separator)} if given.separator is not None else {}),
+        **({"encoding": given.encoding} if given.encoding is not None else {}),
+    }
+    if told:
+        format = replace(found.schema.format, **told)
+        found = inspect(path, schema=replace(found.schema, format=format))
+    return found.to_dict()
+
+
+def _separator(text: str) -> str:
+    """A separator by its sign or its word; ConfigError lists the words."""
+    from deepfm.data.schema import SEPARATORS
+
+    signs = {
+        **{sign: sign for sign in SEPARATORS},
+        **{SEPARATORS[sign]: sign for sign in SEPARATORS},
+    }
+    if text not in signs:
+        raise ConfigError(
+            f"The separator is {text!r}; give one of {', '.join(SEPARATORS.values())}, or the sign."
+        )
+    return signs[text]
 
 
 def prepare_verb(given: argparse.Namespace) -> dict[str, Any]:

@@ -38,7 +38,10 @@ def make_parser() -> argparse.ArgumentParser:
         verb.set_defaults(verb=function)
         return verb
 
-    add("inspect", inspect_verb).add_argument("file")
+    verb = add("inspect", inspect_verb)
+    verb.add_argument("file")
+    verb.add_argument("--separator", help="of its cells, where the guess is wrong: tab, comma, …")
+    verb.add_argument("--encoding", help="of its text, where the guess is wrong: gb18030, big5, …")
     verb = add("prepare", prepare_verb)
     verb.add_argument("file", metavar="TRAIN")
     add_prepare_flags(verb)

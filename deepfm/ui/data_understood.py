@@ -195,12 +195,14 @@ def _choose_format(job_id: str, known: FileFormat) -> FileFormat:
             key=f"separator_{job_id}",
             width=150,
         )
+        encodings = list(ENCODINGS)
         encoding = st.selectbox(
             "Encoding",
-            ENCODINGS,
-            ENCODINGS.index(known.encoding),
+            encodings,
+            encodings.index(known.encoding),
+            format_func=lambda name: ENCODINGS[name],
             key=f"encoding_{job_id}",
-            width=170,
+            width=280,
         )
         skip = st.number_input(
             "Lines above the table",

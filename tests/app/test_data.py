@@ -158,6 +158,20 @@ def test_another_separator_reads_the_sample_anew(home, tmp_path, open_page):
     )
 
 
+def test_the_encoding_that_was_found_is_told_and_can_be_changed(home, tmp_path, open_page):
+    cities = ("北京", "上海", "深圳", "广州", "体育新闻")
+    rows = "".join(f"{n % 2},{cities[n % 5]},{n % 7}\n" for n in range(200))
+    (tmp_path / "log.csv").write_bytes(f"clicked,city,n\n{rows}".encode("gb18030"))
+    job_id = inspected(home, tmp_path / "log.csv")
+    page = open_page("data", inspect=job_id)
+    said = "The file is not UTF-8 and was read as GB18030 (Chinese, also GBK)"
+    assert said in words(page)
+    box = page.selectbox(key=f"encoding_{job_id}")
+    assert box.value == "gb18030" and "EUC-KR (Korean)" in box.options
+    box.select("big5").run()
+    assert Schema.from_dict(jobs(home)[0].payload["schema"]).format.encoding == "big5"
+
+
 def test_an_unreadable_file_is_one_sentence(home, tmp_path):
     from tests.app.conftest import ROOT
 

@@ -84,6 +84,24 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
+def test_inspect_reads_a_file_as_it_is_told_to(call, refuse, tmp_path):
+    rows = "".join(f"{n % 2};Łódź,{n};Kraków\n" for n in range(40))
+    path = tmp_path / "clicks.csv"
+    path.write_bytes(f"clicked;city,x;other\n{rows}".encode("cp1250"))
+    told = call("inspect", path, "--encoding", "windows-1251", "--separator", "comma")
+    format = told["schema"]["format"]
+    assert (format["encoding"], format["separator"]) == ("windows-1251", ",")
+    assert len(told["schema"]["columns"]) == 2
+    right = call("inspect", path, "--encoding", "windows-1250", "--separator", ";")
+    assert right["rows"][0] == ["0", "Łódź,0", "Kraków"]
+    (tmp_path / "schema.json").write_text(json.dumps(right["schema"]))
+    made = call("prepare", path, "--schema", tmp_path / "schema.json", "--out", tmp_path / "set")
+    assert made["label"] == "clicked"
+    said = refuse("inspect", path, "--separator", "dots")
+    assert "give one of tab, comma" in said
+    assert "choose one of 'utf-8'" in refuse("inspect", path, "--encoding", "dots")
+
+
 def test_inspect_says_what_was_understood(call, tmp_path):
     seen = call("inspect", write_clicks(tmp_path / "clicks.csv"))
     roles = {column["name"]: column["role"] for column in seen["columns"]}

@@ -265,6 +265,8 @@ def _text_files() -> Iterator[tuple[str, bytes]]:
     yield "quoted", quoted.encode()
     yield "utf16", TABLE.encode("utf-16")
     yield "cp1252", TABLE.replace("news", "nöws").encode("cp1252")
+    chinese = TABLE.replace("news", "体育新闻").replace("shop", "家用电器")
+    yield "gb18030", chinese.encode("gb18030")
     yield "libsvm", b"1 1:1 2:1 3:0.5\n0 4:1 5:1 3:0.7\n" * 20
     yield "libffm", b"1 0:1:1 1:5:1\n0 0:2:1 1:6:1\n" * 20
     yield "gzip", gzip.compress(TABLE.encode())
@@ -314,7 +316,7 @@ MUTATIONS: tuple[Callable[[bytes, random.Random], bytes], ...] = (
     _cut_out,
 )
 FORMATS = (
-    *("plain", "quoted", "utf16", "cp1252", "libsvm", "libffm", "gzip", "zstd"),
+    *("plain", "quoted", "utf16", "cp1252", "gb18030", "libsvm", "libffm", "gzip", "zstd"),
     *("zip", "parquet", "feather", "feather_lz4", "stream"),
 )
 
@@ -373,7 +375,14 @@ def test_every_mutation_is_read_or_refused(tmp_path: Path, name: str) -> None:
     assert len(answers) == len(paths)
     assert answers.count("died") <= 6, json.dumps(answers)
     assert "read" in answers or name in ("gzip", "zip", "parquet")
-    assert "refused" in answers or name in ("plain", "quoted", "cp1252", "libsvm", "libffm")
+    assert "refused" in answers or name in (
+        "plain",
+        "quoted",
+        "cp1252",
+        "gb18030",
+        "libsvm",
+        "libffm",
+    )
 
 
 def test_a_schema_of_no_columns_is_guessed_again(tmp_path: Path) -> None:

@@ -100,7 +100,11 @@ class BlockStream:
     def slow_reader(self, width: int | None) -> SlowReader:
         """The reader row by row that suits this file."""
         return SlowReader(
-            self._format.separator, width, quote=self._format.quote, header=self._header
+            self._format.separator,
+            width,
+            quote=self._format.quote,
+            header=self._header,
+            encoding=self._format.encoding,
         )
 
     def quotes_in(self, data: bytes) -> bool:

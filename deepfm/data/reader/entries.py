@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from deepfm.data.reader.blocks import Block, BlockRows, parse_in_order
 from deepfm.data.reader.names import invented_names
 from deepfm.data.reader.pieces import Ints, Piece, text_batch
-from deepfm.data.reader.plain import NOT_UTF8, NUL, Lines, split_off
+from deepfm.data.reader.plain import NUL, Lines, broken_reason, split_off
 from deepfm.data.reader.source import Source
 from deepfm.data.reader.text import parse_cells
 from deepfm.data.schema.declared import FileFormat
@@ -55,6 +55,7 @@ class EntryRows(BlockRows):
         limit_bytes: int | None,
     ) -> None:
         self._kind = format.kind
+        self._encoding = format.encoding
         self._numbers = frozenset(format.numbers)
         self._parts = PARTS[format.kind]
         as_text = FileFormat("text", separator=" ", quote=False, encoding=format.encoding)
@@ -151,7 +152,7 @@ class EntryRows(BlockRows):
                 )
         wrong = {
             NUL: lines.count(b"\0") > 0,
-            NOT_UTF8: lines.not_utf8(),
+            broken_reason(self._encoding): lines.not_utf8(),
             f"is not a label and entries of {SHAPES[self._kind]}": malformed,
         }
         good, bad, line_of_row = split_off(lines, wrong)

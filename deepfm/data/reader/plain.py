@@ -5,12 +5,16 @@ import codecs
 import numpy as np
 
 from deepfm.data.reader.pieces import MAX_EXAMPLES, BadRows, Ints
-from deepfm.data.schema.declared import SkippedRow
+from deepfm.data.schema.declared import ENCODINGS, SkippedRow
 
 NUL = "holds a NUL byte"
-NOT_UTF8 = "is not UTF-8 text"
 LONE_RETURN = "holds a carriage return in mid-line"
 REPEATED = "repeats the header"
+
+
+def broken_reason(encoding: str) -> str:
+    """Why a row with a broken character is skipped: "is not UTF-8 text"."""
+    return f"is not {ENCODINGS[encoding].split(' (')[0]} text"
 
 
 def columns_reason(found: int, expected: int) -> str:
@@ -93,19 +97,20 @@ class Lines:
 
 
 def mend_lines(
-    data: bytes, separator: str, width: int, header: bytes = b""
+    data: bytes, separator: str, width: int, header: bytes = b"", encoding: str = "utf-8"
 ) -> tuple[bytes, BadRows, Ints]:
     """The good lines of a block without quoting, its bad rows, and the line of each row.
 
     width     cells that a row must have
     header    the file's first line, which files that were joined repeat; b"" without one
+    encoding  of the file; the block is UTF-8, with other bytes where a character was broken
     returns   good lines; bad rows; int64[rows], blank lines are not rows
     """
     lines = Lines(data)
     widths = lines.count(separator.encode()) + 1
     wrong = {
         NUL: lines.count(b"\0") > 0,
-        NOT_UTF8: lines.not_utf8(),
+        broken_reason(encoding): lines.not_utf8(),
         LONE_RETURN: lines.with_lone_return(),
     }
     if header and header in data:

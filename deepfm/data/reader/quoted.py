@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepfm.data.reader.pieces import MAX_EXAMPLES, BadRows, Ints
-from deepfm.data.reader.plain import NOT_UTF8, NUL, REPEATED, columns_reason
+from deepfm.data.reader.plain import NUL, REPEATED, broken_reason, columns_reason
 from deepfm.data.schema.declared import SkippedRow
 
 UNCLOSED = "opens a quote that is not closed"
@@ -75,8 +75,9 @@ class SlowReader:
 
     A line whose quote is not closed within reach is bad by itself and takes no other line along.
 
-    header   cells of the file's first row; rows equal to it, as files that were joined have them,
-             are bad
+    header     cells of the file's first row; rows equal to it, as files that were joined have
+               them, are bad
+    encoding   the file's, to be named where a character is broken; what is read is UTF-8
     """
 
     def __init__(
@@ -86,9 +87,11 @@ class SlowReader:
         *,
         quote: bool = True,
         header: list[str] | None = None,
+        encoding: str = "utf-8",
     ) -> None:
         self._separator = separator
         self._header = header
+        self._broken = broken_reason(encoding)
         self._width = width
         self._quote = quote
         mark = re.escape(separator.encode())
@@ -174,7 +177,7 @@ class SlowReader:
         try:
             row = self._cells(text.removesuffix(b"\r").decode())
         except UnicodeDecodeError:
-            return NOT_UTF8
+            return self._broken
         except csv.Error:
             return TANGLED
         if row == self._header:

@@ -16,7 +16,7 @@ from deepfm.data.reader.columnar import open_columnar
 from deepfm.data.reader.entries import EntryRows
 from deepfm.data.reader.names import ROW
 from deepfm.data.reader.pieces import MAX_EXAMPLES, Piece, Rows
-from deepfm.data.reader.sniffing import BINARY_KINDS, binary_kind, sniff
+from deepfm.data.reader.sniffing import BINARY_KINDS, binary_kind, sniff, sniff_encoding
 from deepfm.data.reader.source import Source, check_regular, open_source
 from deepfm.data.reader.text import TextRows
 from deepfm.data.schema.declared import (
@@ -250,10 +250,13 @@ def _unpacked(source: Source, held: ExitStack) -> Path:
 def open_agreed(path: Path, schema: Schema, *, settings: Settings | None = None) -> RowReader:
     """Open a file that comes beside the one a schema was agreed on; a context manager.
 
-    It is read as that file is; where it has not its columns, as it says itself: a test file may
-    have another separator, or lines above its table.
+    It is read as that file is, but in its own encoding; where it has not its columns, as it says
+    itself: a test file may have another separator, or lines above its table.
     """
+    path = Path(path)
     settings = settings or Settings.from_environment()
+    with foreign_errors_named(path):
+        schema = replace(schema, format=_in_own_encoding(path, schema.format, settings))
     reader = open_rows(path, schema, settings=settings)
     if reader.format.kind != "text" or _has_fields(schema, reader):
         return reader
@@ -261,6 +264,16 @@ def open_agreed(path: Path, schema: Schema, *, settings: Settings | None = None)
     with foreign_errors_named(path):
         own = sniff(path, settings).format
     return open_rows(path, replace(schema, format=own), settings=settings)
+
+
+def _in_own_encoding(path: Path, agreed: FileFormat, settings: Settings) -> FileFormat:
+    """The format agreed on, in UTF-8 or not as the file itself is."""
+    if agreed.kind in BINARY_KINDS:
+        return agreed
+    encoding = sniff_encoding(path, settings)
+    if encoding is None or (encoding != "utf-8" and agreed.encoding != "utf-8"):
+        return agreed
+    return replace(agreed, encoding=encoding)
 
 
 def _has_fields(schema: Schema, reader: RowReader) -> bool:

@@ -1,6 +1,5 @@
 """The first bytes of a file to its format: by content, never by its name."""
 
-import codecs
 import re
 from collections import Counter
 from contextlib import closing
@@ -10,11 +9,12 @@ from typing import Final
 
 from deepfm.config import Settings
 from deepfm.data.reader.columnar import ARROW_MAGIC, PARQUET_MAGIC, STREAM_MAGIC
+from deepfm.data.reader.encodings import encoding_of, to_utf8
 from deepfm.data.reader.entries import line_pattern, tidy
 from deepfm.data.reader.header import fitted_names, has_header, rows_above
 from deepfm.data.reader.quoted import TANGLED, UNCLOSED, SlowReader, SlowRows
 from deepfm.data.reader.source import check_is_data, compression_of, open_source
-from deepfm.data.reader.utf8 import to_utf8, unescaped
+from deepfm.data.reader.utf8 import unescaped
 from deepfm.data.schema.declared import FileFormat, Kind
 from deepfm.errors import DataError
 
@@ -52,6 +52,15 @@ def sniff(path: Path, settings: Settings) -> Sniffed:
     return replace(found, format=replace(found.format, compression=packed))
 
 
+def sniff_encoding(path: Path, settings: Settings) -> str | None:
+    """The encoding of a text file by its first 4 MB; None where ASCII says nothing, or no text."""
+    with closing(open_source(path, settings)) as source:
+        head = source.read(HEAD_BYTES)
+        if head.isascii() or binary_kind(head):
+            return None
+        return encoding_of(path, head, source.ended)[0]
+
+
 def sniff_bytes(path: Path, head: bytes, *, whole: bool) -> Sniffed:
     """The format of unpacked bytes; `whole` if they are the whole file."""
     kind = binary_kind(head)
@@ -60,7 +69,7 @@ def sniff_bytes(path: Path, head: bytes, *, whole: bool) -> Sniffed:
     if compression_of(head):
         raise DataError(f"{path.name!r} is packed twice; unpack it once.")
     check_is_data(path, head)
-    encoding, remarks = _encoding(path, head, whole)
+    encoding, remarks = encoding_of(path, head, whole)
     text = to_utf8(head, encoding)
     if not whole:
         text = text[: text.rfind(b"\n") + 1] or text
@@ -74,65 +83,6 @@ def sniff_bytes(path: Path, head: bytes, *, whole: bool) -> Sniffed:
         return Sniffed(FileFormat(entries, encoding=encoding, numbers=numbers), remarks)
     format, above = _text_format(path, text, encoding)
     return Sniffed(format, (*remarks, *above))
-
-
-def _encoding(path: Path, head: bytes, whole: bool) -> tuple[str, tuple[str, ...]]:
-    """The encoding and a remark about it; DataError for what is not text."""
-    if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
-        raise DataError(f"{path.name!r} is UTF-32 text; save it as UTF-8.")
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16", ()
-    wide = _utf16_by_zeros(head)
-    if wide:
-        return wide, (f"The file has no byte order mark and was taken for {wide.upper()}.",)
-    _check_text(path, head)
-    wrong, right = _utf8_faults(head, whole)
-    if not wrong or right > wrong or _control_characters(head) or 0 in head:
-        return "utf-8", ()
-    return "windows-1252", (
-        "The file is not UTF-8 and was read as Windows-1252; look at letters with accents.",
-    )
-
-
-def _utf16_by_zeros(head: bytes) -> str:
-    """UTF-16 without mark, by the zero that every second byte of plain letters is."""
-    sample = head[: 1 << 16]
-    even, odd = sample[0::2].count(0), sample[1::2].count(0)
-    half = max(1, len(sample) // 2)
-    if odd > 0.4 * half and even < 0.05 * half:
-        return "utf-16-le"
-    if even > 0.4 * half and odd < 0.05 * half:
-        return "utf-16-be"
-    return ""
-
-
-_CONTROL: Final = bytes(set(range(32)) - {0, 1, 9, 10, 12, 13}) + b"\x7f"
-"""Without Ctrl-A, by which Hive separates cells."""
-
-
-def _control_characters(head: bytes) -> int:
-    return len(head) - len(head.translate(None, _CONTROL))
-
-
-def _check_text(path: Path, head: bytes) -> None:
-    """DataError for bytes that are no text in any encoding."""
-    strange = _control_characters(head) + head.count(0)
-    if strange > 0.1 * len(head):
-        raise DataError(
-            f"{path.name!r} is not text: {strange / len(head):.0%} of its first bytes are control "
-            "characters. Give separated text, libsvm, Parquet or Feather."
-        )
-
-
-def _utf8_faults(head: bytes, whole: bool) -> tuple[int, int]:
-    """Bytes that break UTF-8, and characters past ASCII that are right."""
-    try:
-        text = codecs.utf_8_decode(head, "strict", whole)[0]
-        return 0, 0 if text.isascii() else 1
-    except UnicodeDecodeError:
-        text = head[:_LINES_BYTES].decode("utf-8", "replace")
-    wrong = max(1, text.count("\ufffd"))
-    return wrong, sum(character > "\x7f" for character in text) - wrong
 
 
 def _check_not_markup(path: Path, text: bytes) -> None:

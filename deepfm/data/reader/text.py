@@ -39,6 +39,7 @@ class TextRows(BlockRows):
     ) -> None:
         super().__init__(source, format, limit_bytes)
         self._separator = format.separator
+        self._encoding = format.encoding
         if format.header:
             header = _uncommented(self._stream.take_header())
             below = self._stream.head(_FIT_ROWS).cells
@@ -81,7 +82,9 @@ class TextRows(BlockRows):
             slow = self._stream.slow_reader(len(self.names)).read(block.data, final=True)
             return self._slow_piece(slow, block.first_line)
         header = self._stream.header_line
-        good, bad, lines = mend_lines(block.data, self._separator, len(self.names), header)
+        good, bad, lines = mend_lines(
+            block.data, self._separator, len(self.names), header, self._encoding
+        )
         batch = text_batch(parse_cells(good, self._separator, len(self.names)), self.names)
         return Piece(batch, len(lines), bad, block.first_line, lines)
 

@@ -4,24 +4,9 @@ import codecs
 import re
 from typing import Final
 
+from deepfm.data.reader.encodings import utf8_maker
 from deepfm.data.reader.source import Source
 from deepfm.errors import DataError
-
-_WINDOWS_1252: Final = "".join(
-    bytes([code]).decode("cp1252", "ignore") or chr(code) for code in range(256)
-)
-"""As browsers read it: the five bytes that cp1252 leaves open stand for themselves."""
-
-
-def to_utf8(head: bytes, encoding: str) -> bytes:
-    """The first bytes of a file as UTF-8 without mark, with line feeds; broken ends are let be."""
-    if encoding.startswith("utf-16"):
-        head = head.decode(encoding, "replace").encode()
-    elif encoding == "windows-1252":
-        head = codecs.charmap_decode(head, "strict", _WINDOWS_1252)[0].encode()
-    head = head.removeprefix(codecs.BOM_UTF8)
-    return head if b"\n" in head else head.replace(b"\r", b"\n")
-
 
 _ESCAPED: Final = re.compile(rb'\\(["\\])')
 
@@ -47,9 +32,7 @@ class Utf8Stream:
         self._source = source
         self._encoding = encoding
         self._limit = limit_bytes
-        self._decoder = (
-            codecs.getincrementaldecoder(encoding)() if encoding.startswith("utf-16") else None
-        )
+        self._decode = utf8_maker(encoding)
         self._mac_line_ends: bool | None = None
         self._begun = False
         self._escape = escape
@@ -90,14 +73,12 @@ class Utf8Stream:
         return unescaped(data[:cut])
 
     def _to_utf8(self, data: bytes) -> bytes:
-        if self._decoder is not None:
-            try:
-                return self._decoder.decode(data, final=self.ended).encode()
-            except UnicodeError as error:
-                raise DataError(
-                    f"{self._source.path.name!r} is not {self._encoding.upper()} text all through "
-                    "(a character is broken). Save it as UTF-8."
-                ) from error
-        if self._encoding == "windows-1252":
-            return codecs.charmap_decode(data, "strict", _WINDOWS_1252)[0].encode()
-        return data
+        if self._decode is None:
+            return data
+        try:
+            return self._decode(data, self.ended)
+        except UnicodeError as error:
+            raise DataError(
+                f"{self._source.path.name!r} is not {self._encoding.upper()} text all through "
+                "(a character is broken). Save it as UTF-8."
+            ) from error

@@ -27,7 +27,20 @@ SEPARATORS: Final[Mapping[str, str]] = {
     "~": "tilde",
     "^": "caret",
 }
-ENCODINGS: Final = ("utf-8", "utf-16", "utf-16-le", "utf-16-be", "windows-1252")
+ENCODINGS: Final[Mapping[str, str]] = {
+    "utf-8": "UTF-8",
+    "utf-16": "UTF-16",
+    "utf-16-le": "UTF-16-LE",
+    "utf-16-be": "UTF-16-BE",
+    "windows-1252": "Windows-1252",
+    "windows-1250": "Windows-1250 (Central European)",
+    "windows-1251": "Windows-1251 (Cyrillic)",
+    "gb18030": "GB18030 (Chinese, also GBK)",
+    "big5": "Big5 (Chinese)",
+    "shift_jis": "Shift_JIS (Japanese)",
+    "euc-jp": "EUC-JP (Japanese)",
+    "euc-kr": "EUC-KR (Korean)",
+}
 
 
 @dataclass(frozen=True)
@@ -53,7 +66,7 @@ class FileFormat:
     def __post_init__(self) -> None:
         _one_of("File format", self.kind, get_args(Kind))
         _one_of("Separator", self.separator, tuple(SEPARATORS))
-        _one_of("Encoding", self.encoding, ENCODINGS)
+        _one_of("Encoding", self.encoding, tuple(ENCODINGS))
         _one_of("Compression", self.compression, get_args(Compression))
         if type(self.skip) is not int or self.skip < 0:
             raise SchemaError(f"Lines above the table are {self.skip!r}; give 0 or more.")
@@ -70,10 +83,15 @@ class FileFormat:
             names = {"parquet": "Parquet", "arrow": "Feather (Arrow)"}
             return ", ".join((names.get(self.kind, self.kind), *packed))
         header = "with header" if self.header else "no header"
-        encoding = "Windows-1252" if self.encoding == "windows-1252" else self.encoding.upper()
         above = (f"below {self.skip} other line{'s' * (self.skip != 1)}",) if self.skip else ()
         return ", ".join(
-            (f"{SEPARATORS[self.separator]}-separated text", header, *above, encoding, *packed)
+            (
+                f"{SEPARATORS[self.separator]}-separated text",
+                header,
+                *above,
+                ENCODINGS[self.encoding],
+                *packed,
+            )
         )
 
     def to_dict(self) -> dict[str, Any]:
