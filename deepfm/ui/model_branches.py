@@ -168,8 +168,10 @@ def offer_all_five(model: TrainedModel, beside: Counterparts) -> None:
             "Compare all five", icon=":material/stacked_line_chart:", key="model_five"
         )
         names = plain(_and(beside.missing))
+        stand = "stands" if len(beside.missing) == 1 else "stand"
         st.caption(
-            f"Trains {names} with these settings and this seed, to stand beside the branches.",
+            "Trains LR, FM, DNN, Wide & Deep and DeepFM with these settings and this seed; then "
+            f"{names} {stand} beside the branches.",
             width="content",
         )
     if pressed:
