@@ -1,7 +1,9 @@
 """Any file is read or gives one clear error; nothing is dropped without a word."""
 
+import bz2
 import gzip
 import json
+import lzma
 import random
 import subprocess
 import sys
@@ -127,8 +129,13 @@ def test_prose_is_no_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("head", "said"),
     [
-        (b"BZh91AY", "bzip2"),
-        (b"\xfd7zXZ\x00", "xz"),
+        (b"BZh91AY", "compressed data end too early"),
+        (b"\xfd7zXZ\x00", "compressed data end too early"),
+        (b"\x02\x21\x4c\x18" + bytes(40), "an old lz4"),
+        (b"\xff\x06\x00\x00sNaPpY", "snappy"),
+        (b"LZIP\x01", "lzip"),
+        (b"\x1f\x9d\x90", "compress (.Z)"),
+        (gzip.compress(lzma.compress(TABLE.encode())), "packed twice"),
         (b"7z\xbc\xaf\x27\x1c", "7-Zip"),
         (b"%PDF-1.7", "PDF"),
         (b"\x89PNG\r\n", "picture"),
@@ -171,13 +178,50 @@ def test_nul_bytes_cost_their_row(tmp_path: Path) -> None:
     ]
 
 
+PACKED = {
+    "gzip": gzip.compress,
+    "zstd": lambda data: pa.compress(data, "zstd", asbytes=True),
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+    "lz4": lambda data: pa.compress(data, "lz4", asbytes=True),
+}
+
+
 @pytest.mark.parametrize("cut", [1, 8, 40])
-def test_a_truncated_gzip(tmp_path: Path, cut: int) -> None:
-    packed = gzip.compress((TABLE * 3).encode())
-    said = refused(write(tmp_path / "x.csv.gz", packed[:-cut]))
+@pytest.mark.parametrize("packed", PACKED)
+def test_a_truncated_packed_file(tmp_path: Path, cut: int, packed: str) -> None:
+    data = PACKED[packed]((TABLE * 3).encode())
+    said = refused(write(tmp_path / "x.csv.gz", data[:-cut]))
     assert said == (
         "'x.csv.gz' cannot be read: its compressed data end too early; copy or download it again."
     )
+
+
+@pytest.mark.parametrize("packed", ["bzip2", "xz", "lz4"])
+def test_a_damaged_packed_file(tmp_path: Path, packed: str) -> None:
+    data = bytearray(PACKED[packed]((TABLE * 30).encode()))
+    data[-30] ^= 0xFF
+    assert "compressed data are damaged" in refused(write(tmp_path / "x", bytes(data)))
+    junk = PACKED[packed](TABLE.encode()) + b"what follows is not packed"
+    assert "cannot be read" in refused(write(tmp_path / "x", junk))
+
+
+@pytest.mark.parametrize("packed", PACKED)
+def test_a_packed_file_past_the_limit(tmp_path: Path, packed: str) -> None:
+    path = write(tmp_path / "x", PACKED[packed](b"1,2\n" * 1_000_000))
+    format = FileFormat("text", ",")
+    with (
+        pytest.raises(LimitError, match=r"unpacks to more than 3 MB, the limit of this server"),
+        open_rows(path, format, settings=Settings(max_unpacked_mb=3)) as reader,
+    ):
+        list(reader.batches())
+
+
+def test_an_xz_file_that_asks_for_too_much_memory(tmp_path: Path) -> None:
+    wide = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 300 << 20}]
+    data = lzma.compress(TABLE.encode(), filters=wide)
+    said = refused(write(tmp_path / "x.xz", data))
+    assert said.startswith("'x.xz' needs more than 256 MB of memory to be unpacked; unpack it")
 
 
 def test_a_gzip_with_a_wrong_checksum(tmp_path: Path) -> None:
@@ -270,6 +314,9 @@ def _text_files() -> Iterator[tuple[str, bytes]]:
     yield "libsvm", b"1 1:1 2:1 3:0.5\n0 4:1 5:1 3:0.7\n" * 20
     yield "libffm", b"1 0:1:1 1:5:1\n0 0:2:1 1:6:1\n" * 20
     yield "gzip", gzip.compress(TABLE.encode())
+    yield "bzip2", bz2.compress(TABLE.encode())
+    yield "xz", lzma.compress(TABLE.encode())
+    yield "lz4", pa.compress(TABLE.encode(), "lz4", asbytes=True)
     yield "zstd", pa.compress(TABLE.encode(), "zstd", asbytes=True)
 
 
@@ -317,7 +364,7 @@ MUTATIONS: tuple[Callable[[bytes, random.Random], bytes], ...] = (
 )
 FORMATS = (
     *("plain", "quoted", "utf16", "cp1252", "gb18030", "libsvm", "libffm", "gzip", "zstd"),
-    *("zip", "parquet", "feather", "feather_lz4", "stream"),
+    *("bzip2", "xz", "lz4", "zip", "parquet", "feather", "feather_lz4", "stream"),
 )
 
 _READER = """
@@ -374,7 +421,7 @@ def test_every_mutation_is_read_or_refused(tmp_path: Path, name: str) -> None:
             answers.append("died")
     assert len(answers) == len(paths)
     assert answers.count("died") <= 6, json.dumps(answers)
-    assert "read" in answers or name in ("gzip", "zip", "parquet")
+    assert "read" in answers or name in ("gzip", "bzip2", "xz", "zip", "parquet")
     assert "refused" in answers or name in (
         "plain",
         "quoted",

@@ -243,7 +243,6 @@ def test_a_zip_may_hold_a_readme_beside_the_table(tmp_path: Path) -> None:
     [
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "Git LFS pointer"),
         (b"\x80\x04\x95" + bytes(40), "a Python pickle"),
-        (b"\x04\x22\x4d\x18" + bytes(40), "packed with lz4"),
         (b"a.csv" + bytes(252) + b"ustar\x0000" + bytes(300), "a tar archive"),
         (b'[["1", "news"], ["0", "sport"]]', "is JSON"),
     ],

@@ -1,8 +1,10 @@
 """Raw files to record batches: every cell, every row number, every skipped line."""
 
+import bz2
 import csv
 import gzip
 import io
+import lzma
 import random
 import zipfile
 from collections.abc import Callable
@@ -73,7 +75,16 @@ def test_cells_come_back_whatever_separates_them(
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
 @pytest.mark.parametrize(
-    "pack", [bytes, gzip.compress, lambda b: pa.compress(b, "zstd", asbytes=True)]
+    "pack",
+    [
+        *(bytes, gzip.compress, bz2.compress, lzma.compress),
+        lambda b: lzma.compress(b[:90]) + bytes(8) + lzma.compress(b[90:]) + bytes(4),
+        lambda b: bz2.compress(b[:90]) + bz2.compress(b[90:]),
+        lambda b: pa.compress(b, "zstd", asbytes=True),
+        lambda b: (
+            pa.compress(b[:90], "lz4", asbytes=True) + pa.compress(b[90:], "lz4", asbytes=True)
+        ),
+    ],
 )
 def test_encodings_and_packings_hold_the_same_cells(
     tmp_path: Path, encoding: str, pack: Callable[[bytes], bytes]

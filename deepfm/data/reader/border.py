@@ -1,5 +1,6 @@
 """Foreign errors of reading to one sentence of our own family."""
 
+import lzma
 import struct
 import zipfile
 import zlib
@@ -16,6 +17,7 @@ FOREIGN: Final = (
     pa.ArrowException,
     zipfile.BadZipFile,
     zlib.error,
+    lzma.LZMAError,
     OSError,
     EOFError,
     ValueError,
@@ -35,6 +37,7 @@ _SAYINGS: Final = (
     ("Bad CRC", "its checksum is wrong, so it is damaged; copy or download it again"),
     ("data check", "its checksum is wrong, so it is damaged; copy or download it again"),
     ("inflate", "its compressed data are damaged; copy or download it again"),
+    ("Corrupt input data", "its compressed data are damaged; copy or download it again"),
     ("decompress", "its compressed data are damaged; copy or download it again"),
 )
 

@@ -9,6 +9,7 @@ from typing import IO, Any, Final, Protocol
 import pyarrow as pa
 
 from deepfm.config import Settings
+from deepfm.data.reader.xz import XzStream
 from deepfm.data.schema.declared import Compression
 from deepfm.errors import DataError, LimitError
 
@@ -17,11 +18,17 @@ _MAGIC: Final[tuple[tuple[bytes, Compression], ...]] = (
     (b"\x28\xb5\x2f\xfd", "zstd"),
     (b"PK\x03\x04", "zip"),
     (b"PK\x05\x06", "zip"),
+    *((b"BZh%d" % level, "bzip2") for level in range(1, 10)),
+    (b"\xfd7zXZ\x00", "xz"),
+    (b"\x04\x22\x4d\x18", "lz4"),
 )
+_STREAMED: Final = {"gzip": "gzip", "zstd": "zstd", "bzip2": "bz2", "lz4": "lz4"}
+"""What pyarrow unpacks, by its own names."""
 _NOT_DATA: Final = (
-    (b"BZh", "packed with bzip2; unpack it, or pack it with gzip, zip or zstd"),
-    (b"\xfd7zXZ\x00", "packed with xz; unpack it, or pack it with gzip, zip or zstd"),
-    (b"\x04\x22\x4d\x18", "packed with lz4; unpack it, or pack it with gzip, zip or zstd"),
+    (b"\x02\x21\x4c\x18", "packed with an old lz4; unpack it, or pack it with gzip, zip or zstd"),
+    (b"\xff\x06\x00\x00sNaPpY", "packed with snappy; unpack it, or pack it with gzip or zstd"),
+    (b"LZIP", "packed with lzip; unpack it, or pack it with gzip, xz or zstd"),
+    (b"\x1f\x9d", "packed with compress (.Z); unpack it, or pack it with gzip, xz or zstd"),
     (b"version https://git-lfs", "a Git LFS pointer, not the data; get them by git lfs pull"),
     (b"\x80\x04\x95", "a Python pickle; save it as CSV or Parquet"),
     (b"\x80\x05\x95", "a Python pickle; save it as CSV or Parquet"),
@@ -157,8 +164,11 @@ def open_source(path: Path, settings: Settings) -> Source:
 def _unpacking(path: Path, file: io.FileIO, compression: Compression, settings: Settings) -> _Bytes:
     if compression == "zip":
         return _zip_member(path, file, settings)
+    if compression == "xz":
+        return XzStream(file, path.name)
     if compression:
-        stream: Any = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), compression)
+        packed = pa.PythonFile(file, mode="r")
+        stream: Any = pa.CompressedInputStream(packed, _STREAMED[compression])
         return stream
     return file
 

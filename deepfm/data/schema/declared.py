@@ -15,7 +15,7 @@ ROLES: Final[tuple[Role, ...]] = get_args(Role)
 FIELD_ROLES: Final[tuple[Role, ...]] = ("categorical", "numeric")
 
 Kind = Literal["text", "libsvm", "libffm", "parquet", "arrow"]
-Compression = Literal["", "gzip", "zip", "zstd"]
+Compression = Literal["", "gzip", "zip", "zstd", "bzip2", "xz", "lz4"]
 
 SEPARATORS: Final[Mapping[str, str]] = {
     "\t": "tab",
