@@ -311,6 +311,8 @@ def _text_files() -> Iterator[tuple[str, bytes]]:
     yield "cp1252", TABLE.replace("news", "nöws").encode("cp1252")
     chinese = TABLE.replace("news", "体育新闻").replace("shop", "家用电器")
     yield "gb18030", chinese.encode("gb18030")
+    yield "colons", TABLE.replace(",", "::").encode()
+    yield "pipes", quoted.replace(";", "||").encode()
     yield "libsvm", b"1 1:1 2:1 3:0.5\n0 4:1 5:1 3:0.7\n" * 20
     yield "libffm", b"1 0:1:1 1:5:1\n0 0:2:1 1:6:1\n" * 20
     yield "gzip", gzip.compress(TABLE.encode())
@@ -363,8 +365,8 @@ MUTATIONS: tuple[Callable[[bytes, random.Random], bytes], ...] = (
     _cut_out,
 )
 FORMATS = (
-    *("plain", "quoted", "utf16", "cp1252", "gb18030", "libsvm", "libffm", "gzip", "zstd"),
-    *("bzip2", "xz", "lz4", "zip", "parquet", "feather", "feather_lz4", "stream"),
+    *("plain", "quoted", "utf16", "cp1252", "gb18030", "colons", "pipes", "libsvm", "libffm"),
+    *("gzip", "zstd", "bzip2", "xz", "lz4", "zip", "parquet", "feather", "feather_lz4", "stream"),
 )
 
 _READER = """
@@ -427,6 +429,8 @@ def test_every_mutation_is_read_or_refused(tmp_path: Path, name: str) -> None:
         "quoted",
         "cp1252",
         "gb18030",
+        "colons",
+        "pipes",
         "libsvm",
         "libffm",
     )

@@ -11,7 +11,7 @@ from deepfm.config import Settings
 from deepfm.data.dataset import prepare
 from deepfm.data.dataset.times import read_times
 from deepfm.data.reader import open_agreed, open_rows, to_numbers
-from deepfm.data.schema import FileFormat, Inspection, inspect
+from deepfm.data.schema import SEPARATORS, FileFormat, Inspection, inspect
 from deepfm.errors import DataError, SchemaError
 
 HEADER = ("clicked", "site", "age")
@@ -109,10 +109,63 @@ def test_separators_of_databases_are_read(tmp_path: Path, separator: str) -> Non
     assert (found.schema.names, found.sample_rows) == (HEADER, 60)
 
 
-@pytest.mark.parametrize("separator", ["::", ":"])
-def test_a_separator_that_is_not_read_is_named(tmp_path: Path, separator: str) -> None:
-    with pytest.raises(DataError, match=f"separated by '{separator}'.*replace it by a tab"):
-        look(write(tmp_path / "x.dat", table(separator)))
+def test_a_separator_that_is_not_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"separated by ':'.*replace it by a tab"):
+        look(write(tmp_path / "x.dat", table(":")))
+
+
+@pytest.mark.parametrize("separator", ["::", "||"])
+@pytest.mark.parametrize("header", [HEADER, None])
+def test_separators_of_two_signs_are_read(
+    tmp_path: Path, separator: str, header: Sequence[str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = separator[0]
+    odd = [("1", f"a{one}b", ""), ("0", "", "5"), ("1", "", ""), ("0", f"x{one}y{one}z", "7")]
+    path = write(tmp_path / "x.dat", table(separator, header=header, rows=[*ROWS, *odd]))
+    for block in (8 << 20, 97, 64, 31):
+        monkeypatch.setattr("deepfm.data.reader.blocks.BLOCK", block)
+        found = look(path)
+        assert found.schema.format.separator == separator
+        assert found.schema.format.header == bool(header)
+        assert FileFormat.from_dict(found.schema.format.to_dict()) == found.schema.format
+        assert cells(path) == [[cell or None for cell in row] for row in [*ROWS, *odd]]
+    assert SEPARATORS[separator] in found.schema.format.describe()
+
+
+@pytest.mark.parametrize("separator", ["::", "||"])
+@pytest.mark.parametrize("damaged", [False, True])
+def test_quoted_cells_may_hold_a_separator_of_two_signs(
+    tmp_path: Path, separator: str, damaged: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quoted = [(*row[:2], f'"one{separator}two ""{separator}"" {n}"') for n, row in enumerate(ROWS)]
+    text = table(separator, header=("clicked", "site", f'"a{separator}b"'), rows=quoted)
+    if damaged:
+        text += f"1{separator}2\n"
+    path = write(tmp_path / "x.dat", text)
+    format = FileFormat("text", separator, header=True)
+    for block in (8 << 20, 97, 64, 31):
+        monkeypatch.setattr("deepfm.data.reader.blocks.BLOCK", block)
+        with open_rows(path, format, settings=Settings()) as reader:
+            rows = [row for batch in reader.batches() for row in batch.to_pylist()]
+        assert reader.column_names == ("clicked", "site", f"a{separator}b")
+        assert reader.skipped.count == damaged
+        read = [row[f"a{separator}b"] for row in rows]
+        assert read == [f'one{separator}two "{separator}" {n}' for n in range(60)]
+
+
+def test_pipes_with_empty_cells_between_are_no_double_pipes(tmp_path: Path) -> None:
+    rows = [(*row[:1], "", *row[1:]) for row in ROWS]
+    found = look(
+        write(tmp_path / "x", table("|", header=("clicked", "none", "site", "age"), rows=rows))
+    )
+    assert found.schema.format.separator == "|"
+    assert found.schema.names == ("clicked", "none", "site", "age")
+
+
+def test_double_colons_in_cells_separate_nothing(tmp_path: Path) -> None:
+    rows = [(*row[:2], f"std::vector::{row[2]}") for row in ROWS]
+    found = look(write(tmp_path / "x", table(rows=rows)))
+    assert found.schema.format.separator == ","
 
 
 def test_a_test_file_may_be_written_in_another_way(tmp_path: Path, settings: Settings) -> None:

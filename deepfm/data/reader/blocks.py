@@ -9,7 +9,7 @@ from typing import Final
 from deepfm.data.reader.pieces import Ints, Piece
 from deepfm.data.reader.quoted import SlowReader, SlowRows, row_borders
 from deepfm.data.reader.source import Source
-from deepfm.data.reader.utf8 import Utf8Stream
+from deepfm.data.reader.utf8 import Utf8Stream, mark_of
 from deepfm.data.schema.declared import FileFormat
 from deepfm.errors import DataError
 
@@ -46,7 +46,14 @@ class BlockStream:
     def __init__(self, source: Source, format: FileFormat, limit_bytes: int | None) -> None:
         self._source = source
         self._format = format
-        self._stream = Utf8Stream(source, format.encoding, limit_bytes, escape=format.escape)
+        self._stream = Utf8Stream(
+            source,
+            format.encoding,
+            limit_bytes,
+            separator=format.separator,
+            escape=format.escape,
+        )
+        self._mark = mark_of(format.separator)
         self._pending = self._stream.read(BLOCK)
         self._line = 1
         self._cut_short = False
@@ -100,7 +107,7 @@ class BlockStream:
     def slow_reader(self, width: int | None) -> SlowReader:
         """The reader row by row that suits this file."""
         return SlowReader(
-            self._format.separator,
+            self._mark,
             width,
             quote=self._format.quote,
             header=self._header,
@@ -146,7 +153,7 @@ class BlockStream:
         return self._take(cut, None) if cut else None
 
     def _cut_quoted(self, final: bool) -> Block | None:
-        borders = row_borders(self._pending, self._format.separator)
+        borders = row_borders(self._pending, self._mark)
         if borders is None:
             return self._read_slowly(final)
         if final and borders.whole:

@@ -14,7 +14,7 @@ from deepfm.data.reader.entries import line_pattern, tidy
 from deepfm.data.reader.header import fitted_names, has_header, rows_above
 from deepfm.data.reader.quoted import TANGLED, UNCLOSED, SlowReader, SlowRows
 from deepfm.data.reader.source import check_is_data, compression_of, open_source
-from deepfm.data.reader.utf8 import unescaped
+from deepfm.data.reader.utf8 import mark_of, marked, unescaped
 from deepfm.data.schema.declared import FileFormat, Kind
 from deepfm.errors import DataError
 
@@ -23,9 +23,9 @@ BINARY_KINDS: Final[tuple[Kind, ...]] = ("parquet", "arrow")
 _LINES_BYTES: Final = 1 << 20
 _MOST_ROWS: Final = 500
 _CELLS: Final = 200_000
-_ORDER: Final = ("\t", ",", ";", "|", "\x01", "~", "^", " ")
-_UNREADABLE: Final = ("::", "||", ":")
-"""What separates cells in some files and is not read; the more telling first."""
+_ORDER: Final = ("\t", ",", ";", "|", "\x01", "~", "^", "::", "||", " ")
+_UNREADABLE: Final = ":"
+"""What separates cells in some files and is not read."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,10 @@ def _reads_more(escaped: _Reading, plain: _Reading | None) -> bool:
 def _best_reading(text: bytes, encoding: str) -> _Reading | None:
     best: _Reading | None = None
     quoting = (True, False) if b'"' in text else (True,)
+    doubled = _pipes_are_doubled(text)
     for separator in _ORDER:
+        if separator == ("|" if doubled else "||"):
+            continue
         for quote in quoting:
             rows = _first_rows(text, separator, quote)
             width, share = _modal_width(rows)
@@ -172,6 +175,16 @@ def _best_reading(text: bytes, encoding: str) -> _Reading | None:
                 format = FileFormat("text", separator, encoding=encoding, quote=quote)
                 best = _Reading(rank, format, rows)
     return best
+
+
+def _pipes_are_doubled(text: bytes) -> bool:
+    """Whether nearly all of the first lines have pipes, and these two by two only.
+
+    Where one pipe separates cells, that is so only if every second cell is empty.
+    """
+    lines = [line for line in text.split(b"\n", _MOST_ROWS)[:_MOST_ROWS] if line.strip()]
+    doubled = sum(line.count(b"|") == 2 * line.count(b"||") > 0 for line in lines)
+    return doubled >= 0.9 * len(lines)
 
 
 def _with_header(
@@ -194,20 +207,20 @@ def _with_header(
 
 def _refuse_other_separator(path: Path, text: bytes) -> None:
     """DataError for cells that are separated, but by a sign that is not read."""
-    for sign in _UNREADABLE:
-        widths = [line.count(sign.encode()) for line in text.split(b"\n", 50)[:50] if line.strip()]
-        if min(widths) == max(widths) > 0:
-            raise DataError(
-                f"The cells of {path.name!r} are separated by {sign!r}, which cannot be read; "
-                "replace it by a tab or a comma."
-            )
+    sign = _UNREADABLE.encode()
+    widths = [line.count(sign) for line in text.split(b"\n", 50)[:50] if line.strip()]
+    if min(widths) == max(widths) > 0:
+        raise DataError(
+            f"The cells of {path.name!r} are separated by {_UNREADABLE!r}, which cannot be read; "
+            "replace it by a tab or a comma."
+        )
 
 
 def _first_rows(text: bytes, separator: str, quote: bool) -> SlowRows:
     first = text[: text.find(b"\n") + 1 or None]
     most = max(20, min(_MOST_ROWS, _CELLS // (first.count(separator.encode()) + 1)))
-    reader = SlowReader(separator, None, quote=quote)
-    return reader.read(text, final=True, most=most)
+    reader = SlowReader(mark_of(separator), None, quote=quote)
+    return reader.read(marked(text, separator), final=True, most=most)
 
 
 def _modal_width(rows: SlowRows) -> tuple[int, float]:

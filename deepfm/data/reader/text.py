@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from deepfm.data.reader.blocks import Block, BlockRows, parse_in_order
@@ -15,6 +16,7 @@ from deepfm.data.reader.pieces import Piece, text_batch
 from deepfm.data.reader.plain import mend_lines
 from deepfm.data.reader.quoted import SlowRows
 from deepfm.data.reader.source import Source
+from deepfm.data.reader.utf8 import mark_of
 from deepfm.data.schema.declared import FileFormat
 from deepfm.errors import DataError
 
@@ -39,9 +41,10 @@ class TextRows(BlockRows):
     ) -> None:
         super().__init__(source, format, limit_bytes)
         self._separator = format.separator
+        self._mark = mark_of(format.separator)
         self._encoding = format.encoding
         if format.header:
-            header = _uncommented(self._stream.take_header())
+            header = [self._restored(name) for name in _uncommented(self._stream.take_header())]
             below = self._stream.head(_FIT_ROWS).cells
             self.names = unique_names(fitted_names(header, below))
         else:
@@ -76,16 +79,16 @@ class TextRows(BlockRows):
             return self._slow_piece(block.slow, block.first_line)
         columns = self._parse_faultless(block)
         if columns is not None:
-            batch = text_batch(columns, self.names)
+            batch = text_batch(self._in_full(columns, block.data), self.names)
             return Piece(batch, batch.num_rows, first_line=block.first_line, lines=block.lines)
         if self._stream.quotes_in(block.data):
             slow = self._stream.slow_reader(len(self.names)).read(block.data, final=True)
             return self._slow_piece(slow, block.first_line)
         header = self._stream.header_line
         good, bad, lines = mend_lines(
-            block.data, self._separator, len(self.names), header, self._encoding
+            block.data, self._mark, len(self.names), header, self._encoding
         )
-        batch = text_batch(parse_cells(good, self._separator, len(self.names)), self.names)
+        batch = text_batch(parse_cells(good, self._mark, len(self.names)), self.names)
         return Piece(batch, len(lines), bad, block.first_line, lines)
 
     def _parse_faultless(self, block: Block) -> list[pa.Array] | None:
@@ -99,14 +102,26 @@ class TextRows(BlockRows):
         if block.lines is not None:
             rows = len(block.lines)
         try:
-            columns = parse_cells(data, self._separator, len(self.names), quoted=quoted)
+            columns = parse_cells(data, self._mark, len(self.names), quoted=quoted)
         except pa.ArrowInvalid:
             return None
         return columns if len(columns[0]) == rows else None
 
+    def _in_full(self, columns: list[pa.Array], data: bytes) -> list[pa.Array]:
+        """Columns whose quoted cells hold a separator of two signs as it stands in the file."""
+        if self._mark == self._separator or not self._stream.quotes_in(data):
+            return columns
+        return [pc.replace_substring(column, self._mark, self._separator) for column in columns]
+
+    def _restored(self, cell: str) -> str:
+        return cell if self._mark == self._separator else cell.replace(self._mark, self._separator)
+
     def _slow_piece(self, slow: SlowRows, first_line: int) -> Piece:
         by_column = zip(*slow.cells, strict=True) if slow.cells else ([] for _ in self.names)
-        columns = [pa.array([cell or None for cell in cells], pa.string()) for cells in by_column]
+        columns = [
+            pa.array([self._restored(cell) or None for cell in cells], pa.string())
+            for cells in by_column
+        ]
         lines = np.array(slow.lines, np.int64)
         return Piece(text_batch(columns, self.names), len(lines), slow.bad, first_line, lines)
 

@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from collections.abc import Callable
 from typing import Final
 
 from deepfm.data.reader.encodings import utf8_maker
@@ -16,9 +17,41 @@ def unescaped(data: bytes) -> bytes:
     return _ESCAPED.sub(lambda found: b'""' if found[1] == b'"' else b"\\", data)
 
 
+MARK: Final = "\x1f"
+"""Stands for a separator of two signs, so that what reads the rows knows separators of one only."""
+
+
+def mark_of(separator: str) -> str:
+    """The one sign that separates cells once `marked` has been over the text."""
+    return separator if len(separator) == 1 else MARK
+
+
+def marked(data: bytes, separator: str) -> bytes:
+    """Text with one sign in place of a separator of two; what stands in quotes too."""
+    return data.replace(separator.encode(), MARK.encode()) if len(separator) > 1 else data
+
+
+class _Pairs:
+    """Rewrites pairs that begin with one sign, never across a border between two chunks."""
+
+    def __init__(self, sign: bytes, rewrite: Callable[[bytes], bytes]) -> None:
+        self._sign = sign
+        self._rewrite = rewrite
+        self._held = b""
+
+    def rewritten(self, data: bytes, final: bool) -> bytes:
+        """The text, but for a sign at the end that may pair with what comes next."""
+        data = self._held + data
+        trailing = len(data) - len(data.rstrip(self._sign))
+        cut = len(data) - (trailing % 2 if not final else 0)
+        self._held = data[cut:]
+        return self._rewrite(data[:cut])
+
+
 class Utf8Stream:
     """The text of a source as UTF-8 bytes, without byte order mark.
 
+    separator   one of two signs comes out as MARK
     escape      quotes have a backslash before them and come out doubled
 
     ended       the whole file was handed out
@@ -27,7 +60,13 @@ class Utf8Stream:
     """
 
     def __init__(
-        self, source: Source, encoding: str, limit_bytes: int | None, *, escape: bool = False
+        self,
+        source: Source,
+        encoding: str,
+        limit_bytes: int | None,
+        *,
+        separator: str = "",
+        escape: bool = False,
     ) -> None:
         self._source = source
         self._encoding = encoding
@@ -35,8 +74,10 @@ class Utf8Stream:
         self._decode = utf8_maker(encoding)
         self._mac_line_ends: bool | None = None
         self._begun = False
-        self._escape = escape
-        self._held = b""
+        self._pairs = [_Pairs(b"\\", unescaped)] if escape else []
+        if len(separator) > 1:
+            sign = separator[0].encode()
+            self._pairs.append(_Pairs(sign, lambda data: marked(data, separator)))
 
     @property
     def ended(self) -> bool:
@@ -62,15 +103,9 @@ class Utf8Stream:
             # A return that ends the chunk may be half of \r\n.
             self._mac_line_ends = b"\n" not in data and b"\r" in data[:-1]
         data = data.replace(b"\r", b"\n") if self._mac_line_ends else data
-        return self._unescaped(data) if self._escape else data
-
-    def _unescaped(self, data: bytes) -> bytes:
-        """Unescaped, but for a backslash at the end that belongs to what comes next."""
-        data = self._held + data
-        trailing = len(data) - len(data.rstrip(b"\\"))
-        cut = len(data) - (trailing % 2 if not self.ended else 0)
-        self._held = data[cut:]
-        return unescaped(data[:cut])
+        for pairs in self._pairs:
+            data = pairs.rewritten(data, self.ended)
+        return data
 
     def _to_utf8(self, data: bytes) -> bytes:
         if self._decode is None:

@@ -26,6 +26,8 @@ SEPARATORS: Final[Mapping[str, str]] = {
     "\x01": "Ctrl-A",
     "~": "tilde",
     "^": "caret",
+    "::": "double colon",
+    "||": "double pipe",
 }
 ENCODINGS: Final[Mapping[str, str]] = {
     "utf-8": "UTF-8",
