@@ -1,7 +1,6 @@
 """Flags to configurations: each setting is a flag, and what was given wins over presets."""
 
 import argparse
-import getpass
 from typing import Any
 
 from deepfm.config import (
@@ -44,14 +43,6 @@ def follow_like(given: argparse.Namespace) -> None:
         raise ConfigError(
             "Give a dataset folder or a file to train on, or a run to follow: --like RUN."
         )
-
-
-def shell_owner() -> str:
-    """Who queues from the command line: the user of this machine, where they have a name."""
-    try:
-        return f"shell:{getpass.getuser()}"
-    except (KeyError, OSError):
-        return "shell:"
 
 
 def prepare_config(given: argparse.Namespace) -> PrepareConfig:

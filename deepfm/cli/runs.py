@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from deepfm.cli.flags import shell_owner
 from deepfm.config import Settings
+from deepfm.runs.store.people import shell_owner
 
 
 def runs_verb(given: argparse.Namespace) -> list[dict[str, Any]]:

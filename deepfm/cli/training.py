@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepfm.cli.data import data_source, dataset_of
-from deepfm.cli.flags import configs, shell_owner
+from deepfm.cli.flags import configs
 from deepfm.config import Settings
 from deepfm.interrupts import Interrupts
 from deepfm.progress import ProgressLine
+from deepfm.runs.store.people import shell_owner
 
 if TYPE_CHECKING:
     from deepfm.data.dataset import Dataset

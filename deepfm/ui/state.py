@@ -30,6 +30,9 @@ DEMO_MODELS_FOLDER: Final = DEMO_RUN_FOLDER.with_name("demo_models")
 """The models of fewer terms beside the bundled run, a folder each."""
 DEMO_RUN_NAME: Final = "Bundled demo run"
 
+MOST_CHOICES: Final = 200
+"""The newest runs that can be chosen."""
+
 _LAST_DATASET: Final = "last_dataset"
 _LAST_RUN: Final = "last_run"
 
@@ -95,14 +98,28 @@ def _dataset_of_run() -> str:
 
 
 def run_in_address() -> str:
-    """The run's id: from the address, else the last one seen, else the newest one that is trained.
+    """The run's id: from the address, else the last one seen, else this person's newest.
 
-    A run that was last seen in training counts once it is trained; without any trained run it is
-    the bundled demo run.
+    A run that was last seen in training counts once it is trained; without any trained run of
+    theirs it is the bundled demo run. What others train meanwhile never takes its place.
     """
     named = st.query_params.get("run", "")
     last = _in_address("run", _LAST_RUN)
-    return last if named or _has_model(last) else run_choices()[0].id
+    return last if named or _has_model(last) else _newest_own_run()
+
+
+def _newest_own_run() -> str:
+    """The newest trained run of this person, of this machine's command line, or of nobody."""
+    from deepfm.runs.store.people import shell_owner
+    from deepfm.ui.person import person
+
+    own = [
+        row.id
+        for owner in (person(), shell_owner(), "")
+        for row in store().runs(owner=owner, states=("finished", "stopped"), limit=50)
+        if is_trained(row)
+    ]
+    return max(own, default=DEMO)  # ids sort by time
 
 
 OF_A_RUN: Final = (
@@ -263,7 +280,7 @@ class RunChoice:
     words: str
 
 
-def run_choices(limit: int = 200) -> list[RunChoice]:
+def run_choices(limit: int = MOST_CHOICES) -> list[RunChoice]:
     """Trained runs, newest first, then the bundled demo run."""
     rows = [
         RunChoice(row.id, row.name, run_in_words(row))

@@ -12,6 +12,7 @@ from deepfm.config import ModelConfig, TrainConfig
 from deepfm.errors import DeepFMError
 from deepfm.events import Progress
 from deepfm.runs.store import Store
+from deepfm.runs.store.people import shell_owner
 from deepfm.ui import frame, links, plot, state
 from deepfm.ui.late import drop_late_reruns
 from deepfm.ui.plot import csv_text
@@ -26,9 +27,10 @@ def store(home: Path) -> Store:
     return Store.open(home)
 
 
-def queue(store: Store, name: str = "a run") -> str:
+def queue(store: Store, name: str = "a run", owner: str = "") -> str:
     model, train = ModelConfig().to_dict(), TrainConfig(epochs=10).to_dict()
-    return store.queue_run(name, store.home / "datasets" / "x", "x", model, train)
+    folder = store.home / "datasets" / "x"
+    return store.queue_run(name, folder, "x", model, train, owner=owner)
 
 
 def finish(store: Store, run_id: str) -> None:
@@ -75,6 +77,25 @@ def test_runs_of_the_same_name_are_told_apart_in_the_menu(store):
     box = page.selectbox(key="context_run")
     assert box.value == ids[1] and page.query_params["run"] == ids[1]
     assert len(set(box.options)) == len(box.options) == 4
+
+
+def test_what_somebody_else_trains_is_never_what_i_look_at_unasked(store, monkeypatch):
+    monkeypatch.setattr("deepfm.ui.person.person", lambda: "browser:me")
+    finish(store, queue(store, "theirs", "browser:you"))
+    page = drawn("model")
+    assert current(page) == state.DEMO, "until I have trained one, the bundled run"
+    mine = queue(store, "mine", "browser:me")
+    finish(store, mine)
+    finish(store, queue(store, "theirs again", "browser:you"))
+    assert current(drawn("model")) == mine
+    shells = queue(store, "by the command line", shell_owner())
+    finish(store, shells)
+    assert current(drawn("model")) == shells, "on one's own machine that is oneself"
+
+
+def current(page: AppTest) -> str:
+    """The run in the frame's menu."""
+    return str(page.selectbox(key="context_run").value)
 
 
 def test_a_fresh_visit_looks_at_the_newest_trained_run_without_writing_it_down(store):

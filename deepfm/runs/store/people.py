@@ -5,6 +5,7 @@ before, "shell:…" a user of the command line; "" is nobody known. One that nev
 one made of the id, always the same.
 """
 
+import getpass
 import hashlib
 import sqlite3
 from collections.abc import Sequence
@@ -27,6 +28,14 @@ _SECOND: Final = (
     "Lynx", "Magpie", "Maple", "Marten", "Newt", "Otter", "Owl", "Panda",
     "Puffin", "Robin", "Seal", "Sparrow", "Stork", "Tern", "Walnut", "Wren",
 )  # fmt: skip
+
+
+def shell_owner() -> str:
+    """Who queues from the command line: the user of this machine, where they have a name."""
+    try:
+        return f"shell:{getpass.getuser()}"
+    except (KeyError, OSError):
+        return "shell:"
 
 
 def shown_name(person: str, chosen: str | None = "") -> str:
