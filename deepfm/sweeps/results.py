@@ -157,6 +157,12 @@ class Results:
         return sum(row.ended for row in self.runs)
 
     @property
+    def joined(self) -> int:
+        """How many of its runs were there before it and count as its own."""
+        known = set(self.record.joined)
+        return sum(row.id in known for row in self.runs)
+
+    @property
     def comparable(self) -> tuple[Configuration, ...]:
         """Of the ranked those that have ended; before any has, those with as many seeds."""
         return tuple(

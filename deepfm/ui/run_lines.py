@@ -18,7 +18,7 @@ from deepfm.ui.run_words import (
     terms_of,
     when_in_words,
 )
-from deepfm.ui.sweep_view import best_of_sweep
+from deepfm.ui.sweep_view import results_of_sweep
 from deepfm.ui.watching import STATE_WORDS
 
 if TYPE_CHECKING:
@@ -162,19 +162,29 @@ def table_lines(
             lines.append(line(item.run, False))
             continue
         of_scale = scale.get(item.run.fingerprint, (0.0, 1.0))
-        lines.append(group_line(item, opened, groups[item.group.id], of_scale))
+        ticks = groups[item.group.id]
+        lines.append(group_line(item, opened, ticks, of_scale, filtered=wanted.filtered))
         lines += [line(row, True) for row in inside.get(item.group.id, [])]
     return lines
 
 
-def group_line(item: "Item", opened: str, ticked: int, scale: tuple[float, float]) -> Line:
-    """A group as one line: its best run by the validation rows, as its own page names it."""
+def group_line(
+    item: "Item", opened: str, ticked: int, scale: tuple[float, float], *, filtered: bool = False
+) -> Line:
+    """A group as one line: its best run by the validation rows, as its own page names it.
+
+    filtered   whether the list leaves runs out, so that those of the group that fit are counted
+    """
     group, best = item.group, item.run
     assert group is not None
+    sweep = results_of_sweep(group.id) if group.kind == "sweep" else None
+    ended, words = group.ended == group.runs, run_list.group_in_words(item)
+    if sweep and not filtered:
+        ended, words = sweep.ended, run_list.sweep_in_words(sweep)
     auc, part = best.auc, "highest"
     curve, settings = best.curve, f"highest: {best.name}" if auc is not None else ""
     if group.kind == "sweep":
-        if chosen := best_of_sweep(group.id):
+        if sweep and (chosen := sweep.best):
             auc, part = chosen.auc.mean if chosen.auc else None, "valid."
             shown = chosen.best_run("auc")
             curve, settings = shown.row.curve if shown else (), f"best: {chosen.name}"
@@ -187,8 +197,8 @@ def group_line(item: "Item", opened: str, ticked: int, scale: tuple[float, float
         group.name,
         open=group.id == opened,
         ticked="some" if 0 < ticked < group.runs else ticked > 0,
-        state="finished" if group.ended == group.runs else "training",
-        state_words=run_list.group_in_words(item),
+        state="finished" if ended else "training",
+        state_words=words,
         model="Sweep" if group.kind == "sweep" else "Comparison",
         auc=format_auc(auc),
         part="" if auc is None else part,

@@ -11,10 +11,12 @@ from deepfm.errors import StoreError
 from deepfm.ui import state
 from deepfm.ui.address import chosen_in_address, several_in_address
 from deepfm.ui.plot import revision_of
+from deepfm.ui.sweep_view import from_before
 from deepfm.ui.watching import STATE_WORDS
 
 if TYPE_CHECKING:
     from deepfm.runs.store import Item, Overview, OverviewOrder, RunRow, RunState
+    from deepfm.sweeps import Results
 
 PAGE_ROWS: Final = 50
 MOST_MEMBERS: Final = 300
@@ -316,5 +318,14 @@ def group_in_words(item: "Item") -> str:
     """ "5 runs", "3 of 5 done" while some still wait or train."""
     group = item.group
     assert group is not None
-    runs = f"{group.runs:,} run{'' if group.runs == 1 else 's'}"
-    return runs if group.ended == group.runs else f"{group.ended:,} of {group.runs:,} done"
+    return _runs_in_words(group.ended, group.runs, group.ended == group.runs)
+
+
+def sweep_in_words(results: "Results") -> str:
+    """The same of a sweep, counted as its own page does: "6 runs, 1 from before"."""
+    runs = _runs_in_words(results.done, results.planned, results.ended)
+    return runs + from_before(results)
+
+
+def _runs_in_words(done: int, runs: int, ended: bool) -> str:
+    return f"{runs:,} run{'' if runs == 1 else 's'}" if ended else f"{done:,} of {runs:,} done"

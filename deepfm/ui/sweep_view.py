@@ -105,10 +105,10 @@ def _results(group_id: str) -> Results:
     return _kept_results(str(state.home()), group_id, moved)
 
 
-def best_of_sweep(group_id: str) -> Configuration | None:
-    """The configuration that is the best on its validation rows; None before any is trained."""
+def results_of_sweep(group_id: str) -> Results | None:
+    """A sweep as it stands, as its own page tells it; None where its record is damaged."""
     try:
-        return _results(group_id).best
+        return _results(group_id)
     except DeepFMError:
         return None  # Damaged: it says so when it is opened.
 
@@ -188,14 +188,20 @@ def _progress_in_words(results: Results) -> str:
     """ "7 of 18 runs · about 40 s left", or what became of them."""
     if not results.ended:
         left = _seconds_left(results)
-        words = f"{results.done} of {results.planned} runs have ended"
+        words = f"{results.done} of {results.planned} runs have ended{from_before(results)}"
         return words + (f" · about {format_duration(left)} left" if left else "")
     bad = [row for row in results.runs if row.state != "finished"]
     words = f"{len(results.runs)} runs: {len(results.configurations)} configurations"
     words += f" × {len(results.sweep.seeds)} seeds" if len(results.sweep.seeds) > 1 else ""
+    words += from_before(results)
     if bad:
         words += f"; {len(bad)} {'was' if len(bad) == 1 else 'were'} not trained to the end"
     return words
+
+
+def from_before(results: Results) -> str:
+    """ ", 1 from before": runs that were there already, so that they stand elsewhere on Runs."""
+    return f", {results.joined} from before" if results.joined else ""
 
 
 def _seconds_left(results: Results) -> float | None:

@@ -272,6 +272,26 @@ def test_runs_names_the_best_of_a_sweep_by_its_validation_mean(home: Path, demo:
     assert (row["auc"], row["part"]) == ("0.7810", "valid.")
 
 
+def test_runs_counts_a_sweeps_runs_as_its_own_page_does(
+    open_page: Opener, demo: Dataset, home: Path
+) -> None:
+    """A run that was there before the sweep counts as its own, wherever it is counted."""
+    begun(home, demo, Axis("num_factors", (8, 16)), seeds=1)
+    with Store.open(home) as store:
+        train_all(store, good)
+    group = begun(home, demo, FACTORS, seeds=3)
+    assert "1 of 6 runs have ended, 1 from before" in words(open_page("train", group=group))
+    assert table(open_runs())["rows"][0]["state_words"] == "1 of 6 done, 1 from before"
+    with Store.open(home) as store:
+        train_all(store, good)
+    page = open_page("train", group=group)
+    assert "6 runs: 2 configurations × 3 seeds, 1 from before" in words(page)
+    newest = table(open_runs())["rows"][0]
+    assert (newest["state_words"], newest["state"]) == ("6 runs, 1 from before", "finished")
+    some = table(open_runs(state="finished"))["rows"][0]
+    assert some["state_words"] == "5 runs", "those that fit the filter"
+
+
 def test_within_the_spread_no_winner_is_named(open_page: Opener, demo: Dataset, home: Path) -> None:
     group = begun(home, demo, FACTORS)
     with Store.open(home) as store:
