@@ -187,10 +187,11 @@ def group_line(
         if sweep and (chosen := sweep.best):
             auc, part = chosen.auc.mean if chosen.auc else None, "valid."
             shown = chosen.best_run("auc")
-            curve, settings = shown.row.curve if shown else (), f"best: {chosen.name}"
+            curve = shown.row.curve if shown else ()
+            settings = run_list.best_in_words(sweep)
     elif group.ended == group.runs and (model := best_of_models(run_list.members(group.id))):
         auc, part = model.auc, _part_in_words(model)
-        curve, settings = model.curve, f"best: {model.name}"
+        curve, settings = model.curve, f"best on validation: {model.name}"
     return Line(
         "group",
         group.id,

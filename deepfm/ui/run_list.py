@@ -327,5 +327,17 @@ def sweep_in_words(results: "Results") -> str:
     return runs + from_before(results)
 
 
+def best_in_words(results: "Results") -> str:
+    """ "best: factor size 8", "no winner; highest: factor size 8"; "" before any is trained."""
+    verdict = results.verdict
+    if results.best is None:
+        return ""
+    if verdict.winner:
+        return f"best: {results.best.name}"
+    order = "highest" if results.sweep.objective == "auc" else "lowest log loss"
+    undecided = "" if verdict.explained is None else "no winner; "
+    return f"{undecided}{order}: {results.best.name}"
+
+
 def _runs_in_words(done: int, runs: int, ended: bool) -> str:
     return f"{runs:,} run{'' if runs == 1 else 's'}" if ended else f"{done:,} of {runs:,} done"

@@ -271,7 +271,8 @@ def _cost(sweep: Sweep, size: Size) -> None:
         (
             "Runs",
             format_count(sweep.runs),
-            f"{count} configurations × {seeds} seed{'s' * (seeds > 1)}",
+            # A bare number beside the runs' would be read as one with it.
+            f"= {count} configurations × {seeds} seed{'s' * (seeds > 1)}",
         ),
         ("Time", f"{most} {format_duration(seconds)}", "less what is here already"),
     )

@@ -250,11 +250,24 @@ def _best(results: Results, beside_form: bool) -> None:
         horizontal_alignment="distribute",
     ):
         far = "" if results.ended else f" so far{best.seeds_so_far}"
-        st.markdown(f"**Best{far}:** {plain(best.name)}")
+        st.markdown(f"**{_capital(leads_in_words(results))}{far}:** {plain(best.name)}")
         with st.container(horizontal=True, width="content"):
             links.button("train", "Open", key="sweep_open_best", run=run.row.id, kind="primary")
             _more_button(run.row, beside_form)
     st.html(_tiles(results, best, run.row))
+
+
+def leads_in_words(results: Results) -> str:
+    """ "best" of a winner; of what merely stands on top by which figure: "highest mean AUC"."""
+    if results.verdict.winner:
+        return "best"
+    order = "highest" if results.sweep.objective == "auc" else "lowest"
+    mean = "mean " if len(results.sweep.seeds) > 1 else ""
+    return f"{order} {mean}{results.sweep.metric}"
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def _tiles(results: Results, best: Configuration, row: "RunRow") -> str:

@@ -116,6 +116,12 @@ def test_every_study_says_its_question_and_what_it_costs(
     assert page.button(key="sweep_start").label == f"Queue {3 * len(axis.values)} runs"
 
 
+def test_the_cost_says_what_the_runs_are_made_of(open_page: Opener, demo: Dataset) -> None:
+    page = choose(opened(open_page), "sweep_study", "activation")
+    costs = "".join(str(box.proto.body) for box in page.get("html") if "configur" in box.proto.body)
+    assert "<b>6</b> <small>= 2 configurations × 3 seeds</small>" in costs
+
+
 def test_a_study_is_queued_as_one_group_with_the_forms_settings(
     open_page: Opener, demo: Dataset, home: Path
 ) -> None:
@@ -236,12 +242,13 @@ def test_one_seed_of_a_setting_is_not_compared_with_the_mean_of_another(
     open_page: Opener, demo: Dataset, home: Path
 ) -> None:
     group, page = one_trained(open_page, demo, home)
-    assert "Best so far, 1 of 3 seeds: factor size 4" in words(page).replace("**", "")
+    highest = "Highest mean validation AUC so far"
+    assert f"{highest}, 1 of 3 seeds: factor size 4" in words(page).replace("**", "")
     with Store.open(home) as store:
         for _ in range(3):
             train_next(store, good)
     page = open_page("train", group=group)
-    assert "Best so far: factor size 4" in words(page).replace("**", "")
+    assert f"{highest}: factor size 4" in words(page).replace("**", "")
     assert "So far: only factor size 4 has been trained" in words(page)
 
 
@@ -298,6 +305,22 @@ def test_within_the_spread_no_winner_is_named(open_page: Opener, demo: Dataset, 
         train_all(store, lambda run: 0.7 + run.train["seed"] / 100)
     page = open_page("train", group=group)
     assert "Within the seeds' spread: no winner." in words(page)
+    assert "Best" not in words(page), "no winner is the best"
+    assert "Highest mean validation AUC: factor size 4" in words(page).replace("**", "")
+    (row,) = table(open_runs())["rows"]
+    assert row["settings"] == "no winner; highest: factor size 4"
+
+
+def test_with_one_seed_nothing_is_called_the_best(
+    open_page: Opener, demo: Dataset, home: Path
+) -> None:
+    group = begun(home, demo, FACTORS, seeds=1, objective="log_loss")
+    with Store.open(home) as store:
+        train_all(store, good)
+    page = open_page("train", group=group)
+    assert "Lowest validation log loss: factor size 8" in words(page).replace("**", "")
+    (row,) = table(open_runs())["rows"]
+    assert row["settings"] == "lowest log loss: factor size 8"
 
 
 def test_train_this_with_more_epochs_fills_the_form(
