@@ -15,15 +15,26 @@ import plotly.graph_objects as go
 
 from deepfm.charts.palette import colour, format_count, label, new_figure, shortened
 from deepfm.config import parameter_count
-from deepfm.sweeps import Axis, Configuration, Point, Record, Results, Spread, axis_label
+from deepfm.sweeps import (
+    Axis,
+    Configuration,
+    Point,
+    Record,
+    Results,
+    SeedRun,
+    Spread,
+    axis_label,
+)
 
 EFFECT_CAPTION: Final = (
     "each mark is the mean over the seeds, its bar one standard deviation to each side, the "
-    "hollow dots are the seeds. Where bars overlap, chance may have decided. The diamond is best."
+    "hollow dots are the seeds. Where bars overlap, chance may have decided. The diamond has the "
+    "best mean."
 )
 PARALLEL_CAPTION: Final = (
     "one line a configuration, from its settings on the left to what came of it on the right. "
-    "The thick line with diamonds is the best; the fainter a line, the worse. Better is higher."
+    "The thick line with diamonds has the best mean; the fainter a line, the worse. On the two "
+    "uprights at the right, AUC and log loss, better is higher; the others have no better end."
 )
 _LABELLED: Final = 24
 """Most marks under an axis that are still told apart."""
@@ -62,8 +73,34 @@ def effect_figure(results: Results, place: int = 0) -> go.Figure:
     for each in reversed(shown):
         _add_mark(figure, results, each, positions[each.point])
     figure.update_xaxes(**_x_axis(axis))
-    figure.update_yaxes(zeroline=False, tickformat=".4f")
+    figure.update_yaxes(zeroline=False, tickformat=".4f", range=_y_range(results))
     return figure
+
+
+_LEAST_WIDTH: Final = 0.01
+"""Of the axis: of one value alone, plotly would draw an axis from below 0 to above 1."""
+
+
+def _y_range(results: Results) -> tuple[float, float]:
+    """All means with their bars and all seeds, with some air; never below 0, nor an AUC above 1."""
+    most = 1.0 if results.sweep.objective == "auc" else math.inf
+    seeds = [_seed_value(run, results) for each in results.ranked for run in each.trained]
+    values = [value for value in seeds if value is not None]
+    for each in results.ranked:
+        spread = _figure(each, results)
+        reach = spread.deviation or 0.0
+        values += [spread.mean - reach, spread.mean + reach]
+    if not values:
+        return 0.0, 1.0
+    low, high = min(values), max(values)
+    air = max(0.08 * (high - low), (_LEAST_WIDTH - (high - low)) / 2)
+    return max(0.0, low - air), min(most, high + air)
+
+
+def _seed_value(run: SeedRun, results: Results) -> float | None:
+    """A trained seed's figure that the sweep goes by."""
+    assert run.validation is not None
+    return run.validation.auc if results.sweep.objective == "auc" else run.validation.loss
 
 
 def _positions(results: Results, place: int) -> dict[Point, float]:
@@ -154,9 +191,7 @@ def _add_seeds(
     xs, ys, texts = [], [], []
     for each in results.ranked:
         for run in each.trained:
-            assert run.validation is not None
-            value = run.validation.auc if results.sweep.objective == "auc" else run.validation.loss
-            if value is not None:
+            if (value := _seed_value(run, results)) is not None:
                 xs.append(positions[each.point] + beside)
                 ys.append(value)
                 texts.append(f"{label(each.name)}<br>seed {run.seed}: {value:.4f}")

@@ -27,6 +27,7 @@ from deepfm.sweeps.record import KIND, Place, Record
 from deepfm.sweeps.results import (
     Configuration,
     Results,
+    SeedRun,
     Spread,
     Verdict,
     final_figures,
@@ -60,6 +61,7 @@ __all__ = [
     "Point",
     "Record",
     "Results",
+    "SeedRun",
     "Spread",
     "Study",
     "Sweep",

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from deepfm.charts.sweeps import (
+    PARALLEL_CAPTION,
     effect_figure,
     parallel_figure,
     parameters_of,
@@ -73,6 +74,35 @@ def test_every_configuration_has_its_mark_with_mean_and_spread(place):
     assert best.error_y.array[0] == pytest.approx(0.0001)
     seeds = next(trace for trace in figure.data if trace.marker.symbol == "circle-open")
     assert len(seeds.x) == 18
+
+
+@pytest.mark.parametrize("objective", ["auc", "log_loss"])
+@pytest.mark.parametrize("auc", [0.999, 0.78, 0.0])
+def test_one_value_alone_has_a_narrow_axis_within_what_its_figure_can_be(objective, auc):
+    sweep = sweep_of(FACTORS, objective=objective, seeds=(0,))
+    done = results(sweep, [(4,)], lambda point, seed: auc)
+    low, high = effect_figure(done).layout.yaxis.range
+    value = auc if objective == "auc" else 1 - auc
+    assert 0 <= low <= value <= high
+    assert high - low <= 0.02
+    assert objective == "log_loss" or high <= 1
+
+
+def test_the_axis_holds_every_seed_and_every_bar():
+    done = results(GRID, list(GRID.grid()), lambda point, seed: 0.8 + seed / 20)
+    figure = effect_figure(done)
+    low, high = figure.layout.yaxis.range
+    for trace in marks(figure):
+        assert low < trace.y[0] - trace.error_y.array[0]
+        assert trace.y[0] + trace.error_y.array[0] < high <= 1
+    seeds = next(trace for trace in figure.data if trace.marker.symbol == "circle-open")
+    assert low < min(seeds.y) and max(seeds.y) <= high
+
+
+def test_the_words_below_say_on_which_axes_higher_is_better():
+    titles = [str(text) for text in parallel_figure(DONE).layout.xaxis.ticktext[-2:]]
+    assert [re.sub("</?b>|Val. ", "", title) for title in titles] == ["log loss", "AUC"]
+    assert "two uprights at the right, AUC and log loss, better is higher" in PARALLEL_CAPTION
 
 
 def test_combinations_stand_beside_each_other_in_the_column_of_their_value():
