@@ -20,9 +20,11 @@ from deepfm.charts.training.comparison import (
     unfinished,
 )
 from deepfm.charts.training.curves import METRIC_NAMES
+from deepfm.charts.training.ranking import has_two_branches
 from deepfm.terms import TERM_NAMES
 from deepfm.ui import feed, links, state
 from deepfm.ui.feed import SHARED
+from deepfm.ui.five_models import show_answers
 from deepfm.ui.plot import plot
 from deepfm.ui.shared import once, recent
 from deepfm.ui.text import mistakes_in_words, plain, told
@@ -67,6 +69,9 @@ def _show_group(rows: Sequence["RunRow"], interval: float | None) -> None:
             st.caption(plain(_progress_in_words(rows)))
         if interval is not None:
             _stop_all_button(rows)
+    with st.container():
+        if interval is None:
+            show_answers(rows)
     compare(rows, key="group")
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption("Open one:", width="content")
@@ -76,7 +81,10 @@ def _show_group(rows: Sequence["RunRow"], interval: float | None) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption("Go on:", width="content")
             links.link("evaluate", "Evaluate them together", run=best.id, view="Other runs")
-            links.link("model", f"Look into {best.name}, the best", run=best.id)
+            links.link("model", f"Look into {best.name}, best on validation rows", run=best.id)
+            if has_two_branches(tuple(best.model.get("terms", TERM_NAMES))):
+                words = "Where its branches pull apart"
+                links.link("impression", words, run=best.id, list="apart")
 
 
 def best_of_models(rows: Sequence["RunRow"]) -> "RunRow | None":

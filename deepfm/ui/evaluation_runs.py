@@ -151,17 +151,22 @@ def differences_of_auc(
     reference: ScoredRun, others: Sequence[ScoredRun], part: str
 ) -> list[charts.NamedDifference]:
     """DeLong's paired test of each, corrected by Holm; runs of other rows are left out."""
-    tested = []
-    for other in others:
-        times = tuple(state.run_time(run.folder) for run in (other, reference))
-        found = _compared(other.folder, reference.folder, part, times)
-        if found is not None:
-            tested.append((other.name, found))
+    tested = [
+        (other.name, found)
+        for other in others
+        if (found := compared_aucs(other, reference, part)) is not None
+    ]
     corrected = holm(np.array([found.p_value for _, found in tested]))
     return [
         charts.NamedDifference(name, found, float(p))
         for (name, found), p in zip(tested, corrected, strict=True)
     ]
+
+
+def compared_aucs(first: ScoredRun, second: ScoredRun, part: str) -> AucDifference | None:
+    """The AUC of one run less another's, tested; None where they were judged by other rows."""
+    times = tuple(state.run_time(run.folder) for run in (first, second))
+    return _compared(first.folder, second.folder, part, times)
 
 
 @st.cache_data(show_spinner="Comparing the rankings…", max_entries=200)

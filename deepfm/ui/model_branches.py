@@ -21,7 +21,7 @@ from deepfm.terms import TERM_NAMES
 from deepfm.trained import Scores, TrainedModel
 from deepfm.ui import links, state
 from deepfm.ui.model_kept import kept
-from deepfm.ui.model_network import network_sentence
+from deepfm.ui.model_network import network_sentence, wide_sentence
 from deepfm.ui.model_trained import (
     COUNTERPARTS,
     Counterparts,
@@ -93,8 +93,13 @@ def show_branches(run_id: str, model: TrainedModel, scores: Scores) -> None:
         return
     beside = counterparts(run_id, model)
     missing = () if beside.group else beside.missing
-    if sentence := network_sentence(model.model.name, rows, len(scores), missing):
-        st.markdown(sentence)
+    name, count = model.model.name, len(scores)
+    for sentence in (
+        network_sentence(name, rows, count, missing),
+        wide_sentence(name, rows, count),
+    ):
+        if sentence:
+            st.markdown(sentence)
     base_loss = base_rate_log_loss(float(scores.labels.mean()))
     compared = any(row.trained for row in rows)
     alone = ALONE.format(diamonds=DIAMONDS if compared else "")

@@ -1,4 +1,4 @@
-"""Does the network earn its place? One sentence, as far as the rows and the runs can tell."""
+"""Do the network, and what stands beside it, earn their place? As far as rows and runs can tell."""
 
 from collections.abc import Collection
 from typing import Final
@@ -11,6 +11,8 @@ from deepfm.evaluation.comparing import AucDifference
 
 _WITHOUT: Final = {"DeepFM": "fm", "Wide & Deep": "linear"}
 """A model with a network and more, and its branch that is left where the network never was."""
+_BESIDE: Final = {"DeepFM": "the factorization machine", "Wide & Deep": "the linear term"}
+"""A model with a network and more, and what that is in words."""
 
 
 def network_sentence(name: str, rows: list[BranchRow], count: int, missing: Collection[str]) -> str:
@@ -25,7 +27,7 @@ def network_sentence(name: str, rows: list[BranchRow], count: int, missing: Coll
         return ""
     if row.trained is not None and row.trained.behind is not None:
         whole = format_auc(rows[-1].silenced.auc)
-        return _compared(name, row.trained_name, row.trained.behind, whole, count)
+        return _compared(name, "the network", row.trained_name, row.trained.behind, whole, count)
     if row.silenced.behind is None:
         return ""
     return (
@@ -40,17 +42,31 @@ def network_sentence(name: str, rows: list[BranchRow], count: int, missing: Coll
     )
 
 
-def _compared(name: str, without: str, found: AucDifference, whole: str, count: int) -> str:
+def wide_sentence(name: str, rows: list[BranchRow], count: int) -> str:
+    """Whether what stands beside the network improves the ranking; "" until DNN is trained too."""
+    part = _BESIDE.get(name)
+    row = next((row for row in rows if row.branch == "deep"), None)
+    if part is None or row is None or row.trained is None or row.trained.behind is None:
+        return ""
+    whole = format_auc(rows[-1].silenced.auc)
+    return _compared(name, part, row.trained_name, row.trained.behind, whole, count)
+
+
+def _compared(
+    name: str, part: str, without: str, found: AucDifference, whole: str, count: int
+) -> str:
+    """The answer about a part of a model, by the model trained without it."""
     numbers = (
         f"AUC {format_auc(found.second)} against {whole}, {name} {signed(found.difference)} "
         f"(95 % {signed(found.low)} to {signed(found.high)}, p {p_in_words(found.p_value)}, "
         "DeLong's paired test)"
     )
     if found.low > 0:
-        return f"**The network earns its place**: {without}, trained without it, has {numbers}."
+        part_first = part[0].upper() + part[1:]
+        return f"**{part_first} earns its place**: {without}, trained without it, has {numbers}."
     if found.high < 0:
-        return f"**Without the network it ranks better**: {without}, trained so, has {numbers}."
+        return f"**Without {part} it ranks better**: {without}, trained so, has {numbers}."
     return (
-        f"**{without}, trained without the network, ranks as well as far as "
+        f"**{without}, trained without {part}, ranks as well as far as "
         f"{format_count(count)} rows can tell**: {numbers}."
     )

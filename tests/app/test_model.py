@@ -158,6 +158,27 @@ def test_whether_the_network_earns_its_place_is_asked_of_fm_trained_alone(
     assert answer in found and "DeLong's paired test" in found
 
 
+@pytest.mark.parametrize(
+    ("name", "dnn_knows", "answer"),
+    [
+        ("DeepFM", False, "The factorization machine earns its place"),
+        ("DeepFM", True, "Without the factorization machine it ranks better"),
+        ("Wide & Deep", False, "The linear term earns its place"),
+    ],
+)
+def test_whether_what_stands_beside_the_network_earns_its_place_is_asked_of_dnn(
+    name, dnn_knows, answer, home, open_page
+):
+    rows = {"test": 300}
+    whole = put_run(home, name, RunSpec(model=ModelConfig(terms=TERM_SETS[name]), rows=rows))
+    assert "factorization machine earns" not in words(open_page("model", run=whole))
+    dnn = put_run(home, "DNN", RunSpec(model=ModelConfig(terms=TERM_SETS["DNN"]), rows=rows))
+    labels = state.trained(whole).scores().labels
+    noise = np.random.default_rng(0).normal(size=300)
+    put_scores(dnn, label=labels, deep=8.0 * labels + noise if dnn_knows else noise)
+    assert answer in words(open_page("model", run=whole))
+
+
 # --- the runs beside it ----------------------------------------------------------------------
 
 

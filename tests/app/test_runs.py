@@ -214,7 +214,7 @@ def test_the_best_of_five_is_the_one_that_its_page_names_not_the_highest_on_the_
             home, run_id, epochs=epochs, test_auc=0.74 if name == "DeepFM" else 0.69
         )
     (row,) = table(open_runs())["rows"]
-    assert row["settings"] == "best: DNN"
+    assert row["settings"] == "best on validation: DNN"
     assert (row["auc"], row["part"]) == ("0.6900", "test")
 
 
