@@ -410,7 +410,7 @@ def _table_row(results: Results, place: int, configuration: Configuration) -> di
         "± log loss": loss and loss.deviation,
         "seeds": f"{len(configuration.trained)} of {len(configuration.runs)}",
         "parameters": parameters_of(results.record, configuration),
-        "s a run": sum(seconds) / len(seconds) if seconds else None,
+        "seconds a run": sum(seconds) / len(seconds) if seconds else None,
     }
 
 

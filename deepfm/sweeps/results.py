@@ -316,13 +316,13 @@ def _verdict(results: Results) -> Verdict:
         ]
         words = (
             f"within the seeds' spread: no winner. {_capital(best.name)} has the best "
-            f"{sweep.metric}, {figures[0]}, but {_others(level[1:])} by less than seeds alone "
-            f"explain ({explained:.4f})."
+            f"{sweep.metric}, {figures[0]}, but {_others(level[1:])} by no more than chance: "
+            f"{_seeds_alone(explained)}."
         )
         return Verdict(tell(words), False, margin, explained)
     words = (
         f"{best.name} wins: {sweep.metric} {figures[0]} over {figures[0].count} seeds, "
-        f"{margin:.4f} better than {second}. Seeds alone explain {explained:.4f}."
+        f"{margin:.4f} better than {second}. {_capital(_seeds_alone(explained))}."
     )
     return Verdict(tell(words), True, margin, explained)
 
@@ -338,6 +338,10 @@ def _others(names: Sequence[str]) -> str:
     if len(names) == 1:
         return f"{names[0]} differs"
     return f"{names[0]} and {names[1]} differ" if len(names) == 2 else f"{len(names)} others differ"
+
+
+def _seeds_alone(explained: float) -> str:
+    return f"seeds alone set two means up to {explained:.4f} apart, 19 times in 20"
 
 
 def _so_far(seeds: str, words: str) -> str:

@@ -237,7 +237,7 @@ def _what_it_says(results: Results) -> None:
 
 
 def _best(results: Results, beside_form: bool) -> None:
-    """The best configuration, with the figures of the test rows, which picked nothing."""
+    """The best configuration, with the figures of the test rows, which chose nothing."""
     best = results.best
     if best is None:
         return
@@ -275,18 +275,18 @@ def _tiles(results: Results, best: Configuration, row: "RunRow") -> str:
     part = str((row.result or {}).get("part", ""))
     figures = final_figures(best)
     tiles = [
-        ("Validation AUC", best.auc, "picks the best"),
+        ("Validation AUC", best.auc, "used to choose"),
         ("Validation log loss", best.log_loss, ""),
     ]
     if results.sweep.objective == "log_loss":
         tiles = [
-            ("Validation log loss", best.log_loss, "picks the best"),
+            ("Validation log loss", best.log_loss, "used to choose"),
             ("Validation AUC", best.auc, ""),
         ]
     if part == "test":
         tiles += [
-            ("Test AUC", figures["auc"], "picks nothing"),
-            ("Test log loss", figures["log_loss"], "picks nothing"),
+            ("Test AUC", figures["auc"], "not used to choose"),
+            ("Test log loss", figures["log_loss"], "not used to choose"),
         ]
     cells = [
         (name, NO_VALUE if spread is None else f"{spread.mean:.4f}", _spread_words(spread, note))
@@ -420,7 +420,9 @@ def _table(results: Results) -> None:
                 for name in _COLUMN_HELP
             },
             "parameters": config.NumberColumn(format="localized"),
-            "s a run": config.NumberColumn(format="%.1f", help="Seconds of training."),
+            "seconds a run": config.NumberColumn(
+                format="%.1f", help="Of training, the mean over its runs."
+            ),
             "seeds": config.TextColumn(help="Trained, of those queued."),
         },
     )

@@ -368,6 +368,8 @@ def test_the_best_is_chosen_by_validation_and_told_with_its_spread(store, datase
     assert results.best.best_run("auc").seed == 2
     assert results.verdict.winner
     assert results.verdict.words.startswith("Factor size 8 wins: validation AUC 0.7800 ± 0.0010")
+    explained = f"{results.verdict.explained:.4f}"
+    assert f"Seeds alone set two means up to {explained} apart" in results.verdict.words
     printed = to_json(results, group)
     assert printed["best"]["settings"] == {"num_factors": 8}
     assert printed["best"]["part"] == "test"
@@ -381,7 +383,8 @@ def test_within_the_seeds_spread_there_is_no_winner(store, dataset):
     verdict = read_results(store, group).verdict
     assert not verdict.winner
     assert verdict.words.startswith("Within the seeds' spread: no winner.")
-    assert "2 others differ" in verdict.words or "differ by less" in verdict.words
+    said = f"seeds alone set two means up to {verdict.explained:.4f} apart, 19 times in 20."
+    assert verdict.words.endswith(f"factor size 2 differ by no more than chance: {said}")
 
 
 def test_one_seed_names_no_winner(store, dataset):
