@@ -20,7 +20,7 @@ from deepfm.charts.palette import (
 from deepfm.ui import state
 from deepfm.ui.plot import data_button
 from deepfm.ui.run_roc import Judged
-from deepfm.ui.run_words import part_of, settings_of, shown
+from deepfm.ui.run_words import part_of, result_of, settings_of, shown
 from deepfm.ui.text import numbered_names
 from deepfm.ui.train_form import all_settings
 from deepfm.ui.watching import STATE_WORDS
@@ -98,7 +98,7 @@ class _Figure:
 
 
 def _result(key: str) -> Callable[["RunRow"], float | None]:
-    return lambda row: (row.result or {}).get(key)
+    return lambda row: result_of(row).get(key)
 
 
 _FIGURES: Final = (
@@ -144,7 +144,7 @@ def _rows_in_words(row: "RunRow") -> str:
 
 def _auc_name(rows: Sequence["RunRow"]) -> str:
     """ "Test AUC" where all runs were judged by their test rows."""
-    names = {state.auc_name(row) for row in rows if row.result}
+    names = {state.auc_name(row) for row in rows if result_of(row)}
     name = names.pop() if len(names) == 1 else "AUC"
     return name[0].upper() + name[1:]
 
@@ -158,7 +158,7 @@ def not_comparable(rows: Sequence["RunRow"], scores: Mapping[str, Judged]) -> st
     They may on the same part of the same dataset, or where the scored rows are the same ones
     anyway (the same file prepared with another count threshold).
     """
-    ended = [row for row in rows if row.result]
+    ended = [row for row in rows if result_of(row)]
     parts = {part_of(row) for row in ended}
     if len(parts) > 1:
         return (

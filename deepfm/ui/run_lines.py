@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from deepfm.charts.palette import format_auc, format_duration, format_loss
 from deepfm.charts.training.comparison import MOST_RUNS, lamps
-from deepfm.ui import run_list
+from deepfm.ui import feed, run_list
 from deepfm.ui.compared import best_of_models
 from deepfm.ui.run_list import Wanted
 from deepfm.ui.run_words import (
+    auc_of,
     epochs_in_words,
     model_of_terms,
     part_of,
+    result_of,
     settings_in_words,
     terms_of,
     when_in_words,
@@ -82,7 +84,6 @@ def run_line(
 ) -> Line:
     """A run as a line of the table."""
     terms = terms_of(row)
-    result = row.result or {}
     seconds = row.seconds
     if seconds is None and row.started is not None and row.finished is not None:
         seconds = row.finished - row.started
@@ -99,9 +100,9 @@ def run_line(
         state_words="damaged" if row.damaged else STATE_WORDS[row.state],
         lamps=lamps(terms) if row.trainable else "",
         model=model_of_terms(terms) if row.trainable else "",
-        auc=format_auc(row.auc),
+        auc=format_auc(auc_of(row)),
         part=_part_in_words(row),
-        loss=format_loss(result.get("log_loss")),
+        loss=format_loss(result_of(row).get("log_loss")),
         curve=row.curve,
         scale=scale,
         epoch=epochs_in_words(row),
@@ -114,12 +115,14 @@ def run_line(
 
 
 def _part_in_words(row: "RunRow") -> str:
-    if row.auc is None:
+    """ "test", "valid. so far"; of a run that ended without figures "last": its latest."""
+    if auc_of(row) is None:
         return ""
+    if not row.ended:
+        part = feed.history(row.id)[1].judged_by
+        return f"{_PARTS.get(part, part)} so far"
     part = part_of(row)
-    if not part:
-        return "last" if row.ended else "so far"
-    return _PARTS.get(part, part)
+    return _PARTS.get(part, part) if part else "last"
 
 
 def scales(rows: Sequence["RunRow"]) -> dict[str, tuple[float, float]]:

@@ -48,9 +48,21 @@ def epochs_in_words(row: "RunRow") -> str:
     return f"{position} of {row.train.get('epochs', '?')}"
 
 
+def result_of(row: "RunRow") -> Mapping[str, Any]:
+    """What was found when a run ended; nothing while it trains, again included."""
+    return (row.result or {}) if row.ended else {}
+
+
 def part_of(row: "RunRow") -> str:
     """Which rows a run was judged by: test, validation or train; "" until it has ended."""
-    return str((row.result or {}).get("part", ""))
+    return str(result_of(row).get("part", ""))
+
+
+def auc_of(row: "RunRow") -> float | None:
+    """Of the rows it was judged by; while it trains, and trains again, the latest so far."""
+    if row.ended or not row.result:
+        return row.auc
+    return row.curve[-1] if row.curve else None
 
 
 def when_in_words(moment: float, now: float | None = None) -> str:

@@ -298,7 +298,7 @@ def run_in_words(row: "RunRow") -> str:
 
 def auc_name(row: "RunRow") -> str:
     """ "test AUC": which rows a run's AUC is of; "AUC" alone until it has ended."""
-    part = str((row.result or {}).get("part", ""))
+    part = str((row.result or {}).get("part", "")) if row.ended else ""
     return f"{part} AUC".strip()
 
 

@@ -11,10 +11,13 @@ from deepfm import cli
 from deepfm.config import TERM_SETS, ModelConfig, TrainConfig
 from deepfm.data.catalog import open_demo
 from deepfm.data.dataset import Dataset, open_dataset
+from deepfm.events import Finished, Resumed
 from deepfm.runs.store import FILE_NAME, Store
+from deepfm.runs.store.runs import CHECKPOINT
 from deepfm.sweeps import Axis, begin, source_of, sweep_of
 from deepfm.ui.run_list import PAGE_ROWS
 from deepfm.ui.run_table import DATASET_LENGTH
+from deepfm.ui.state import run_in_words
 from tests.app import runs_in_store
 from tests.app.runs_page import PAGE, column, five, open_runs, run_named, table, trained, words
 from tests.unit.sweeps_in_store import train_all
@@ -52,6 +55,30 @@ def test_the_table_has_every_run_with_its_settings_and_curve(demo: Dataset, home
     assert column(page, "auc") == ["–", "0.6800"]
     assert column(page, "part") == ["", "test"]
     assert table(page)["rows"][1]["curve"] == pytest.approx([0.64, 0.68])
+
+
+def test_a_run_that_trains_again_shows_no_figure_of_its_earlier_end(
+    demo: Dataset, home: Path
+) -> None:
+    run_id = runs_in_store.queue(home, demo, "again", epochs=9)
+    runs_in_store.begin(home, run_id, epochs=2)
+    result = Finished(2, 2, 2.0, 1e5, 2e5, "test", 10, 0.75, 0.3947, 0.39, 0.8, 0.2)
+    with Store.open(home) as store:
+        store.finish_run(run_id, "stopped", "Stopped.", vars(result), events=[result])
+        store.run_folder(run_id).mkdir(parents=True)
+        (store.run_folder(run_id) / CHECKPOINT).write_text("")
+        (row,) = table(open_runs())["rows"]
+        assert (row["auc"], row["part"], row["loss"]) == ("0.7500", "test", "0.3947")
+        store.resume_run(run_id)
+        waiting = table(open_runs())["rows"][0]
+        store.claim_run("test")
+        begun = table(open_runs())["rows"][0]
+        store.append(run_id, [Resumed(2, 1.0, 1.0)])
+        resumed = table(open_runs())["rows"][0]
+    assert [each["auc"] for each in (waiting, begun, resumed)] == ["0.6800", "0.6800", "0.6400"]
+    for each in (waiting, begun, resumed):
+        assert (each["part"], each["loss"]) == ("valid. so far", "–")
+    assert run_in_words(run_named(home, run_id)) == "demo · AUC 0.6400"
 
 
 def test_a_damaged_run_is_told_and_hides_no_other(
