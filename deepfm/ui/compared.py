@@ -34,7 +34,7 @@ from deepfm.ui.watching import LIVE, PACE, STATE_WORDS
 if TYPE_CHECKING:
     from deepfm.runs.store import RunRow
 
-RESULT_HELP: Final = "Of the test rows (else validation), once the run has ended."
+RESULT_HELP: Final = "Of the kept weights, once the run has ended."
 COMPARED_METRIC: Final = "compared_metric"
 
 
@@ -186,8 +186,11 @@ def show_results(table: pd.DataFrame, *, key: str) -> None:
                 format="%.4f", help="Of the best epoch so far, whose weights are kept."
             ),
             "test AUC": config.NumberColumn(format="%.4f", help=RESULT_HELP),
-            "log loss": config.NumberColumn(format="%.4f", help=RESULT_HELP),
-            "accuracy": config.NumberColumn(format="%.4f", help=RESULT_HELP),
+            **{
+                f"{part} {figure}": config.NumberColumn(format="%.4f", help=RESULT_HELP)
+                for part in ("test", "validation", "train")
+                for figure in ("log loss", "accuracy")
+            },
             "parameters": config.NumberColumn(format="localized"),
             "seconds": config.NumberColumn(format="%.1f"),
             "terms": config.TextColumn(help="L linear, P pairwise, D deep"),

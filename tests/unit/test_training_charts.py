@@ -22,6 +22,7 @@ from deepfm.charts.history import (
 from deepfm.charts.thinning import Thinned
 from deepfm.charts.training.axes import (
     epoch_range,
+    kept_off,
     spread_labels,
     symmetric_range,
     value_range,
@@ -762,6 +763,28 @@ def test_five_models_are_five_lines_named_at_their_ends_over_one_best_possible_l
     assert [shape.y0 for shape in figure.layout.shapes] == [0.82]
 
 
+def test_no_runs_name_stands_at_the_best_possible() -> None:
+    """Names that are pushed apart would else be pushed up to it, as if their run had reached it."""
+    below, above = [0.80, 0.805, 0.81, 0.815], [0.83, 0.84]
+    heights = below + above
+    placed = kept_off(heights, 0.82, spread_labels(heights, 0.02), 0.02)
+    assert max(placed[:4]) <= 0.82 - 0.02 + 1e-9 and min(placed[4:]) >= 0.82 + 0.02 - 1e-9
+    assert placed == sorted(placed)
+    assert all(b - a >= 0.02 - 1e-9 for a, b in pairwise(placed))
+    assert kept_off([0.6, 0.7], 0.82, [0.6, 0.7], 0.02) == [0.6, 0.7], "no further than needed"
+
+
+def test_five_alike_close_under_the_best_possible_are_named_below_it() -> None:
+    last = dataclasses.replace(epoch(3, best=True), validation=metrics(0.4, 0.815))
+    history = history_of([*run_events()[:-2], last, finished(3)])
+    runs = [dataclasses.replace(run, history=history) for run in compared(list(TERM_SETS))]
+    figure = comparison_figure(runs)
+    low, high = figure.layout.yaxis.range
+    names = [note for note in figure.layout.annotations if "best possible" not in note.text]
+    assert len(names) == 5
+    assert max(note.y for note in names) < 0.82 - (high - low) * 0.06
+
+
 def test_a_compared_run_is_named_with_the_value_of_the_epoch_that_is_kept() -> None:
     (run,) = compared(["DeepFM"])
     kept = run.history.best
@@ -788,8 +811,21 @@ def test_the_table_of_five_models_has_lamps_and_results() -> None:
     assert list(table["terms"]) == ["L", "L P", "D", "L D", "L P D"]
     assert list(table["validation AUC"]) == pytest.approx([0.63] * 5)
     assert list(table["test AUC"]) == pytest.approx([0.79] * 5)
+    assert list(table["test log loss"]) == pytest.approx([0.43] * 5)
+    assert list(table["test accuracy"]) == pytest.approx([0.8] * 5)
     assert lamps(("deep",)) == "D"
     assert "0.6300" in comparison_finding(compared(["FM", "LR"]))
+
+
+def test_results_say_of_which_rows_they_are() -> None:
+    tested, held_out = compared(["FM", "LR"])
+    ended = dataclasses.replace(finished(3), part="validation")
+    validated = dataclasses.replace(held_out, history=history_of([*run_events()[:-1], ended]))
+    alone = compared_runs_table([validated])
+    assert list(alone["validation log loss"]) == [0.43]
+    assert "test log loss" not in alone and alone["test AUC"].isna().all()
+    both = compared_runs_table([tested, validated])
+    assert both["test log loss"].isna().tolist() == [False, True], "never of other rows"
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,27 @@ def spread_labels(heights: Sequence[float], gap: float) -> list[float]:
     return result
 
 
+def kept_off(
+    heights: Sequence[float], level: float, places: Sequence[float], gap: float
+) -> list[float]:
+    """Spread labels moved away from a level, so that none stands on it or past it.
+
+    heights   what the labels are of, which tells their side of the level
+    places    where they stand, at least `gap` apart in the order of their heights
+    """
+    order = sorted(range(len(heights)), key=lambda place: heights[place])
+    below = [place for place in order if heights[place] < level]
+    result, room = list(places), level
+    for place in reversed(below):
+        result[place] = min(result[place], room - gap)
+        room = result[place]
+    room = level
+    for place in order[len(below) :]:
+        result[place] = max(result[place], room + gap)
+        room = result[place]
+    return result
+
+
 def _overlap(below: list[float], above: list[float], gap: float) -> bool:
     return _stacked(above, gap)[0] - _stacked(below, gap)[-1] < gap
 

@@ -20,7 +20,7 @@ from deepfm.charts.palette import (
     new_figure,
     shortened,
 )
-from deepfm.charts.training.axes import epoch_axis, spread_labels, value_range
+from deepfm.charts.training.axes import epoch_axis, kept_off, spread_labels, value_range
 from deepfm.charts.training.curves import METRIC_NAMES, add_level
 
 Along = Literal["epochs", "seconds"]
@@ -72,7 +72,7 @@ def comparison_figure(
     figure.update_yaxes(range=(low, high), zeroline=False)
     if best is not None:
         add_level(figure, best, f"best possible {best:.2f}")
-    _name_lines(figure, shown, (high - low) * 0.062)
+    _name_lines(figure, shown, (high - low) * 0.062, best)
     return figure
 
 
@@ -143,18 +143,23 @@ def _kept_value(trace: go.Scatter, run: ComparedRun) -> float:
     return float(values.get(_kept_epoch(run), trace.y[-1]))
 
 
-def _name_lines(figure: go.Figure, runs: Sequence[ComparedRun], gap: float) -> None:
+def _name_lines(
+    figure: go.Figure, runs: Sequence[ComparedRun], gap: float, best: float | None
+) -> None:
     """Each line's name and its value at the kept epoch, right of the panel.
 
     At the height of that value, not of the line's end, so that names stand in the order of their
-    values; pushed apart if need be.
+    values; pushed apart if need be. None stands at the best possible, as if it had reached it.
     """
     kept = [
         (place, _kept_value(trace, runs[place]))
         for place, trace in enumerate(figure.data)
         if len(trace.y)
     ]
-    heights = spread_labels([value for _, value in kept], gap)
+    values = [value for _, value in kept]
+    heights = spread_labels(values, gap)
+    if best is not None:
+        heights = kept_off(values, best, heights, gap)
     for (place, value), height in zip(kept, heights, strict=True):
         figure.add_annotation(
             xref="paper",
@@ -221,21 +226,27 @@ def comparison_table(runs: Sequence[ComparedRun]) -> pd.DataFrame:
 
 
 def compared_runs_table(runs: Sequence[ComparedRun]) -> pd.DataFrame:
-    """One row a run: its best validation AUC so far, and its results once it has ended."""
-    return pd.DataFrame([_table_row(run) for run in runs])
+    """One row a run: its best validation AUC so far, and its results once it has ended.
+
+    The results are of the test rows; of validation rows where no run has any to test with.
+    """
+    parts = {run.history.finished.part for run in runs if run.history.finished}
+    part = "test" if "test" in parts else min(parts, default="test")
+    return pd.DataFrame([_table_row(run, part) for run in runs])
 
 
-def _table_row(run: ComparedRun) -> dict[str, object]:
+def _table_row(run: ComparedRun, part: str) -> dict[str, object]:
     history, result, latest = run.history, run.history.finished, run.history.latest
     best = history.best or (history.epochs[-1] if history.epochs else None)
+    shown = result if result and result.part == part else None
     return {
         "model": run.name,
         "terms": lamps(run.terms),
         "state": run.state,
         "validation AUC": value_of(best.validation, "auc") if best else None,
-        "test AUC": result.auc if result and result.part == "test" else None,
-        "log loss": result.log_loss if result else None,
-        "accuracy": result.accuracy if result else None,
+        "test AUC": shown.auc if shown and part == "test" else None,
+        f"{part} log loss": shown.log_loss if shown else None,
+        f"{part} accuracy": shown.accuracy if shown else None,
         "best epoch": best.epoch if best else None,
         "parameters": history.started.parameters if history.started else None,
         "seconds": latest.seconds if latest else None,
