@@ -25,7 +25,7 @@ def stop_verb(given: argparse.Namespace) -> dict[str, Any]:
     from deepfm.runs.store import Store
 
     with Store.open(Settings.from_environment().home_folder) as store:
-        store.request_stop(given.run)
+        store.request_stop(given.run, by=shell_owner())
         return {"run": given.run, "state": store.run(given.run).state, "wanted": "stop"}
 
 

@@ -9,9 +9,9 @@ import streamlit as st
 
 from deepfm.charts.history import History
 from deepfm.errors import DeepFMError
-from deepfm.ui import feed, links, state
+from deepfm.ui import feed, links, state, stopping
 from deepfm.ui.learning import show_learning
-from deepfm.ui.text import mistakes_in_words, plain, show_error, show_notice, told
+from deepfm.ui.text import mistakes_in_words, plain, show_error, show_notice
 from deepfm.ui.tiles import tiles_html
 from deepfm.ui.timers import look_again_every
 from deepfm.ui.unchanged import drawn_until
@@ -129,7 +129,8 @@ def _head(row: "RunRow", words: str) -> None:
         horizontal_alignment="distribute",
     ):
         with st.container(width="content", gap=None):
-            st.markdown(f"**{plain(row.name)}**")
+            by = f" by {plain(row.owner_name)}" if stopping.is_theirs(row) else ""
+            st.markdown(f"**{plain(row.name)}**{by}")
             st.caption(plain(words[0].upper() + words[1:]))
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
             if row.ended:
@@ -146,7 +147,8 @@ def state_in_words(row: "RunRow", history: History) -> str:
         return _queue_in_words(row)
     if row.state == "training":
         if row.wanted == "stop":
-            return "Stopping; what was learned is kept"
+            asked = f", asked{by}" if (by := _stopped_by(row)) else ""
+            return f"Stopping{asked}; what was learned is kept"
         if history.progress is not None:
             return f"{history.progress.stage}…"
         if not history.latest:
@@ -156,15 +158,21 @@ def state_in_words(row: "RunRow", history: History) -> str:
         )
     words = STATE_WORDS[row.state]
     finished = history.finished
-    if finished is None:
-        return words
-    # Who stops a run seldom meets the end of an epoch.
     stopped = row.state == "stopped"
-    words += f" in epoch {finished.epochs}" if stopped else f" after {finished.epochs} epochs"
+    by = _stopped_by(row) if stopped else ""
+    if finished is None:
+        return words + by
+    # Who stops a run seldom meets the end of an epoch.
+    words += f" in epoch {finished.epochs}{by}" if stopped else f" after {finished.epochs} epochs"
     if finished.epochs != finished.best_epoch:
         return f"{words}; the weights of epoch {finished.best_epoch} are kept, the best one"
     words += f"; the weights of {'this' if stopped else 'the last'} one are kept"
     return words + (", the best one" if history.best else "")
+
+
+def _stopped_by(row: "RunRow") -> str:
+    """ " by Quick Seal" where another than its owner asked the run to stop."""
+    return f" by {row.stopped_by_name}" if row.stopped_by not in ("", row.owner) else ""
 
 
 def _resumed_at(history: History) -> str:
@@ -188,15 +196,9 @@ def _queue_in_words(row: "RunRow") -> str:
 
 
 def stop_button(row: "RunRow", *, key: str) -> None:
-    """Ask a run that waits or trains to stop."""
-    stopping = row.wanted == "stop"
-    st.button(
-        "Stopping…" if stopping else "Stop",
-        key=key,
-        icon=":material/stop_circle:",
-        disabled=stopping,
-        on_click=told(state.store().request_stop),
-        args=(row.id,),
+    """Ask a run that waits or trains to stop; about another person's it is asked back first."""
+    stopping.stop_button(
+        row, lambda: stopping.stop_run(row.id), key=key, stopping=row.wanted == "stop"
     )
 
 

@@ -23,7 +23,9 @@ MOMENTS = TermMoments((0.1, 0.2, -0.3), ((1.0, 0.2, 0.1), (0.2, 2.0, -0.4), (0.1
 TERMS = ((0.1, 0.5, -0.25),) * len(PINNED)
 
 
-def queue(home: Path, dataset: Dataset, name: str = "A run", **settings: Any) -> str:
+def queue(
+    home: Path, dataset: Dataset, name: str = "A run", *, owner: str = "", **settings: Any
+) -> str:
     """A queued run of the demo; its id."""
     model_names = {setting.name for setting in ModelConfig.settings()}
     model = ModelConfig(**{k: v for k, v in settings.items() if k in model_names})
@@ -36,6 +38,7 @@ def queue(home: Path, dataset: Dataset, name: str = "A run", **settings: Any) ->
             model.to_dict(),
             train.to_dict(),
             pinned=[dict(each.values) for each in PINNED],
+            owner=owner,
             fingerprint=dataset.fingerprint,
         )
 

@@ -16,7 +16,7 @@ from deepfm.charts.palette import NO_VALUE
 from deepfm.config import TERM_SETS, ModelConfig, PrepareConfig, TrainConfig
 from deepfm.data.catalog import PINNED, open_demo
 from deepfm.data.dataset import Dataset, open_dataset, prepare
-from deepfm.events import Notice, Resumed
+from deepfm.events import Finished, Notice, Resumed
 from deepfm.runs.store import FILE_NAME, RunRow, Store
 from deepfm.ui.expected import Size, expected, measured_rates, size_of
 from deepfm.ui.run_words import when_in_words
@@ -277,6 +277,46 @@ def test_a_run_in_the_address_is_watched_from_anywhere(
     assert page.button(key="train_stop").disabled
     with Store.open(home) as store:
         assert store.run(run_id).wanted == "stop"
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_another_person_s_run_is_stopped_after_a_question_and_says_by_whom(
+    open_page: Opener, demo: Dataset, home: Path, begun: bool
+) -> None:
+    run_id = runs_in_store.queue(home, demo, epochs=9, owner="user:ben")
+    if begun:
+        runs_in_store.begin(home, run_id)
+    page = open_page("train", run=run_id)
+    assert "**A run** by ben" in words(page)
+    page.button(key="train_stop").click().run()
+    assert "Stop ben's run?" in words(page.run()), "it goes on asking"
+    page.button(key="train_stop_no").click().run()
+    assert "Stop ben's run?" not in words(page)
+    assert runs_of(home)[0].wanted == "train"
+    page.button(key="train_stop").click().run()
+    page.button(key="train_stop_yes").click().run()
+    (row,) = runs_of(home)
+    assert (row.wanted, row.stopped_by) == ("stop", "user:test@example.com")
+    if begun:
+        assert "Stopping, asked by test@example.com; what was learned is kept" in words(page)
+        assert page.button(key="train_stop").disabled
+        end = Finished(2, 2, 2.0, 1e5, 2e5, "test", 10, 0.68, 0.5, 0.49, 0.8, 0.225)
+        with Store.open(home) as store:
+            store.finish_run(run_id, "stopped", result=vars(end), events=[end])
+        page.run()
+    where = " in epoch 2" if begun else ""
+    assert f"Stopped{where} by test@example.com" in words(page)
+    assert_nothing_wrong(page)
+
+
+def test_one_s_own_run_is_stopped_at_once_without_naming_anybody(
+    open_page: Opener, demo: Dataset, home: Path
+) -> None:
+    run_id = runs_in_store.queue(home, demo, epochs=9, owner="user:test@example.com")
+    page = open_page("train", run=run_id)
+    page.button(key="train_stop").click().run()
+    assert runs_of(home)[0].state == "stopped"
+    assert "test@example.com" not in words(page)
 
 
 def test_a_stop_that_cannot_be_written_is_told_in_a_sentence(

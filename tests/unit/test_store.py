@@ -197,6 +197,22 @@ def test_stop_is_a_wish_until_the_worker_fulfils_it(store: Store) -> None:
     assert store.stop_requested(new_id())
 
 
+def test_who_asked_first_for_a_stop_is_known_until_the_run_goes_on(store: Store) -> None:
+    run_id, waiting = trained(store), queue(store)
+    store.name_person("browser:b", "Quick Seal")
+    store.request_stop(run_id, by="browser:b")
+    store.request_stop(run_id, by="browser:c")
+    store.request_stop(waiting, by="user:ann")
+    assert store.run(waiting).stopped_by_name == "ann"
+    run = store.run(run_id)
+    assert (run.stopped_by, run.stopped_by_name) == ("browser:b", "Quick Seal")
+    store.finish_run(run_id, "stopped")
+    store.run_folder(run_id).mkdir(parents=True)
+    (store.run_folder(run_id) / "checkpoint.json").write_text("{}")
+    store.resume_run(run_id)
+    assert (store.run(run_id).stopped_by, store.run(run_id).stopped_by_name) == ("", "")
+
+
 def test_the_list_shows_the_newest_epoch_and_validation_else_test_auc(store: Store) -> None:
     run_id = trained(store, point(0.25))
     assert (store.run(run_id).epoch, store.run(run_id).auc) == (0.25, None)

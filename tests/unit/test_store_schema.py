@@ -51,7 +51,7 @@ def test_a_store_of_version_1_keeps_its_runs_events_and_groups(tmp_path: Path) -
         )  # fmt: skip
         assert (run.seconds, run.examples_per_second) == (7.5, 250.0)
         assert (run.notes, run.tags, run.attempt, run.versions) == ("", (), 1, None)
-        assert (run.curve, run.imported) == ((), "")
+        assert (run.curve, run.imported, run.stopped_by) == ((), "", "")
         assert (waits.seconds, waits.examples_per_second) == (None, None)
         assert len(store.events(ID)) == 1
         group = store.group(ID)

@@ -12,8 +12,10 @@ from deepfm.runs.store.rows import RunRow, check_id
 T = TypeVar("T", dict[str, Any], list[Any])
 
 SELECT: Final = (
-    "SELECT runs.*, groups.name AS group_name, people.name AS person FROM runs "
-    "LEFT JOIN groups ON groups.id = runs.group_id LEFT JOIN people ON people.id = runs.owner"
+    "SELECT runs.*, groups.name AS group_name, people.name AS person, stoppers.name AS stopper "
+    "FROM runs LEFT JOIN groups ON groups.id = runs.group_id "
+    "LEFT JOIN people ON people.id = runs.owner "
+    "LEFT JOIN people AS stoppers ON stoppers.id = runs.stopped_by"
 )
 
 
@@ -99,5 +101,7 @@ def to_run(row: sqlite3.Row, runs_folder: Path) -> RunRow:
         examples_per_second=row["examples_per_second"],
         curve=tuple(auc for _, auc in curve),
         imported=row["imported"],
+        stopped_by=row["stopped_by"],
+        stopped_by_name=shown_name(row["stopped_by"], row["stopper"]),
         damaged=tuple(damaged),
     )

@@ -66,6 +66,7 @@ class RunRow:
     curve        its AUC by epoch, thinned to 40 numbers at most
     imported     the id it had where it was trained, if it was brought here from elsewhere
     owner_name   what the person who started it is called; "" where that is not known
+    stopped_by   who asked it to stop, as far as known, and stopped_by_name what they are called
     damaged      columns of its row in the store that cannot be read; they are as if empty
     """
 
@@ -102,6 +103,8 @@ class RunRow:
     curve: tuple[float, ...] = ()
     imported: str = ""
     owner_name: str = ""
+    stopped_by: str = ""
+    stopped_by_name: str = ""
     damaged: tuple[str, ...] = ()
 
     @property

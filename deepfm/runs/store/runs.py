@@ -57,12 +57,12 @@ class RunTable:
                 )
             connection.execute(
                 "UPDATE runs SET state = 'queued', wanted = 'train', attempt = attempt + 1, "
-                "message = '', finished = NULL WHERE id = ?",
+                "message = '', stopped_by = '', finished = NULL WHERE id = ?",
                 (run_id,),
             )
 
-    def request_stop(self, run_id: str) -> None:
-        """Ask that a run stops.
+    def request_stop(self, run_id: str, by: str = "") -> None:
+        """Ask that a run stops; the store keeps who was the first to ask, where that is known.
 
         One that waits is stopped here, since no worker has it yet; one that trains is stopped
         by its worker; one that has ended stays as it is.
@@ -70,13 +70,15 @@ class RunTable:
         with self._database.writing() as connection:
             run_row(connection, run_id)
             connection.execute(
-                "UPDATE runs SET wanted = 'stop', state = 'stopped', finished = ?, "
+                "UPDATE runs SET wanted = 'stop', state = 'stopped', finished = ?, stopped_by = ?, "
                 "message = CASE attempt WHEN 1 THEN 'Stopped before it began.' ELSE "
                 "'Stopped before it went on.' END WHERE id = ? AND state = 'queued'",
-                (time.time(), run_id),
+                (time.time(), by, run_id),
             )
             connection.execute(
-                "UPDATE runs SET wanted = 'stop' WHERE id = ? AND state = 'training'", (run_id,)
+                "UPDATE runs SET wanted = 'stop', stopped_by = ? "
+                "WHERE id = ? AND state = 'training' AND wanted = 'train'",
+                (by, run_id),
             )
 
     def stop_requested(self, run_id: str) -> bool:

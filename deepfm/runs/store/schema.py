@@ -96,5 +96,9 @@ MIGRATIONS: Final[Sequence[tuple[str, ...]]] = (
         "CREATE INDEX runs_listed ON runs (number, state, fingerprint, group_id, owner, name, "
         "dataset_name, notes, tags, auc, created, finished, seconds, examples_per_second)",
     ),
+    (
+        # Who asked a run to stop, which may be another than its owner.
+        "ALTER TABLE runs ADD COLUMN stopped_by TEXT NOT NULL DEFAULT ''",
+    ),
 )
 """Statement by statement, what leads from version n to n + 1; the version is user_version."""
