@@ -210,7 +210,7 @@ def ways_in() -> None:
         (
             "Your own click log",
             "A file with one row an impression and a column that says whether it was clicked: "
-            "CSV, TSV, Parquet or libsvm.",
+            "CSV, TSV, JSON Lines, Parquet or libsvm.",
             "data",
             "Load a file",
             {},

@@ -127,9 +127,12 @@ def data_source(given: argparse.Namespace, dataset: "Dataset", store: "Store") -
 
 
 def _read_schema(path: Path) -> "Schema":
+    """A schema, alone or in all that inspect prints."""
     from deepfm.data.schema import Schema
 
     try:
-        return Schema.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        values = json.loads(path.read_text(encoding="utf-8"))
+        whole = isinstance(values, dict) and "schema" in values
+        return Schema.from_dict(values["schema"] if whole else values)
     except (OSError, ValueError) as error:
         raise ConfigError(f"The schema {path} cannot be read as JSON: {error}.") from error

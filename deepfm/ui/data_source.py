@@ -39,11 +39,12 @@ _LOOKED_AT: Final = "data_page_dataset"
 _OPEN: Final = "data_page_open"
 
 KINDS: Final = (
-    "Tab-, comma- or semicolon-separated text, libsvm, Parquet; also packed: .gz, .zip, .zst, "
-    ".bz2, .xz or .lz4."
+    "Tab-, comma- or semicolon-separated text, JSON Lines, libsvm, Parquet; also packed: .gz, "
+    ".zip, .zst, .bz2, .xz or .lz4."
 )
 SUFFIXES: Final = (
     *(".tsv", ".csv", ".txt", ".svm", ".libsvm", ".ffm", ".libffm"),
+    *(".json", ".jsonl", ".ndjson"),
     *(".parquet", ".feather", ".arrow", ".gz", ".zip", ".zst", ".bz2", ".xz", ".lz4"),
 )
 HIGH: Final = 120

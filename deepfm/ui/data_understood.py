@@ -47,6 +47,7 @@ _TEXT_KINDS: Final[Mapping[Kind, str]] = {
     "text": "text with separators",
     "libsvm": "libsvm",
     "libffm": "libffm",
+    "json": "JSON",
 }
 
 

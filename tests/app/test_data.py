@@ -158,6 +158,25 @@ def test_another_separator_reads_the_sample_anew(home, tmp_path, open_page):
     )
 
 
+def test_json_lines_are_understood_and_can_be_prepared(home, tmp_path, open_page):
+    rows = [
+        f'{{"clicked": {n % 2}, "device": {{"os": "v{n % 5}"}}, "n": {n % 7}}}' for n in range(300)
+    ]
+    rows[20] = '{"clicked": 1, "dev'
+    (tmp_path / "log.jsonl").write_text("\n".join(rows))
+    job_id = inspected(home, tmp_path / "log.jsonl")
+    page = open_page("data", inspect=job_id)
+    assert "JSON, " in words(page) and "The whole file was read: 299 rows." in words(page)
+    assert page.selectbox(key=f"kind_{job_id}").value == "json"
+    assert page.selectbox(key=f"label_{job_id}").value == "clicked"
+    table = page.dataframe[0].value
+    assert table["Column"].tolist() == ["device.os", "n"]
+    button(page, "Prepare").click().run()
+    assert not page.exception
+    (job,) = (job for job in jobs(home) if job.kind == "prepare")
+    assert job.payload["schema"]["format"]["kind"] == "json"
+
+
 def test_the_encoding_that_was_found_is_told_and_can_be_changed(home, tmp_path, open_page):
     cities = ("北京", "上海", "深圳", "广州", "体育新闻")
     rows = "".join(f"{n % 2},{cities[n % 5]},{n % 7}\n" for n in range(200))

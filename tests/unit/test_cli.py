@@ -84,6 +84,24 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
+def test_json_lines_go_all_the_way_to_scores(call, refuse, tmp_path):
+    rows = [{"clicked": n % 2, "device": {"os": "abc"[n % 3]}, "n": n % 5} for n in range(400)]
+    path, later = tmp_path / "clicks.jsonl", tmp_path / "later.json"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    later.write_text(json.dumps([{"device": {"os": "a"}}, {"n": 3}]))
+    call("train", path, *FAST, "--out", tmp_path / "run")
+    call("predict", tmp_path / "run", later, "--out", tmp_path / "scores.csv")
+    with (tmp_path / "scores.csv").open() as file:
+        scored = list(csv.DictReader(file))
+    assert [row["device.os"] for row in scored] == ["a", ""]
+    assert all(0 < float(row["probability"]) < 1 for row in scored)
+    explained = call("explain", tmp_path / "run", "--row", 1, "--data", later)
+    assert set(explained["linear"]) == {"device.os", "n"}
+    later.write_text('[{"device": {"os": "a"}}, {"n"')
+    said = refuse("predict", tmp_path / "run", later, "--out", tmp_path / "other.csv")
+    assert "JSON array that is damaged or cut off on line 1" in said
+
+
 def test_inspect_reads_a_file_as_it_is_told_to(call, refuse, tmp_path):
     rows = "".join(f"{n % 2};Łódź,{n};Kraków\n" for n in range(40))
     path = tmp_path / "clicks.csv"
@@ -95,8 +113,10 @@ def test_inspect_reads_a_file_as_it_is_told_to(call, refuse, tmp_path):
     right = call("inspect", path, "--encoding", "windows-1250", "--separator", ";")
     assert right["rows"][0] == ["0", "Łódź,0", "Kraków"]
     (tmp_path / "schema.json").write_text(json.dumps(right["schema"]))
-    made = call("prepare", path, "--schema", tmp_path / "schema.json", "--out", tmp_path / "set")
-    assert made["label"] == "clicked"
+    (tmp_path / "printed.json").write_text(json.dumps(right))
+    for name in ("schema", "printed"):
+        schema, out = tmp_path / f"{name}.json", tmp_path / name
+        assert call("prepare", path, "--schema", schema, "--out", out)["label"] == "clicked"
     said = refuse("inspect", path, "--separator", "dots")
     assert "give one of tab, comma" in said
     assert "choose one of 'utf-8'" in refuse("inspect", path, "--encoding", "dots")

@@ -142,8 +142,9 @@ def test_prose_is_no_table(tmp_path: Path) -> None:
         (b"SQLite format 3\x00", "SQLite"),
         (b"FEA1", "version 1"),
         (b"<!DOCTYPE html><html>", "web page"),
-        (b'{"click": 1}\n', "JSON"),
-        (b'[{"click": 1}]', "JSON"),
+        (b'{"click": 1}\n', "has one column only"),
+        (b'[{"click": 1}]', "has one column only"),
+        (b'{"click": 1', "is JSON, but neither one object a line"),
         (b"\xff\xfe\x00\x00a\x00\x00\x00", "UTF-32"),
         (gzip.compress(gzip.compress(TABLE.encode())), "packed twice"),
     ],
@@ -313,6 +314,9 @@ def _text_files() -> Iterator[tuple[str, bytes]]:
     yield "gb18030", chinese.encode("gb18030")
     yield "colons", TABLE.replace(",", "::").encode()
     yield "pipes", quoted.replace(";", "||").encode()
+    objects = [{"click": n % 2, "site": {"name": "news", "tags": [n, None]}} for n in range(40)]
+    yield "json_lines", "\n".join(map(json.dumps, objects)).encode()
+    yield "json_array", json.dumps(objects).encode()
     yield "libsvm", b"1 1:1 2:1 3:0.5\n0 4:1 5:1 3:0.7\n" * 20
     yield "libffm", b"1 0:1:1 1:5:1\n0 0:2:1 1:6:1\n" * 20
     yield "gzip", gzip.compress(TABLE.encode())
@@ -365,7 +369,8 @@ MUTATIONS: tuple[Callable[[bytes, random.Random], bytes], ...] = (
     _cut_out,
 )
 FORMATS = (
-    *("plain", "quoted", "utf16", "cp1252", "gb18030", "colons", "pipes", "libsvm", "libffm"),
+    *("plain", "quoted", "utf16", "cp1252", "gb18030", "colons", "pipes", "json_lines"),
+    *("json_array", "libsvm", "libffm"),
     *("gzip", "zstd", "bzip2", "xz", "lz4", "zip", "parquet", "feather", "feather_lz4", "stream"),
 )
 
@@ -431,6 +436,7 @@ def test_every_mutation_is_read_or_refused(tmp_path: Path, name: str) -> None:
         "gb18030",
         "colons",
         "pipes",
+        "json_lines",
         "libsvm",
         "libffm",
     )

@@ -85,7 +85,7 @@ def prepare(
     fingerprint = _fingerprint(paths, config, schema, reporter)
     recipe = Recipe(name or paths["train"].name, fingerprint, schema, config, settings)
     folder = Path(out) if out else dataset_folder(settings.home_folder, fingerprint)
-    return make_once(folder, recipe, lambda: _file_sources(paths, recipe), reporter)
+    return make_once(folder, recipe, lambda: _file_sources(paths, recipe, reporter), reporter)
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,9 @@ def _record(
 
 
 @contextmanager
-def _file_sources(paths: dict[str, Path], recipe: Recipe) -> Iterator[list[Source]]:
+def _file_sources(
+    paths: dict[str, Path], recipe: Recipe, reporter: Reporter
+) -> Iterator[list[Source]]:
     config = recipe.config
     split = ("validation" not in paths and config.validation > 0) or config.test_share > 0
     with ExitStack() as opened:
@@ -196,6 +198,9 @@ def _file_sources(paths: dict[str, Path], recipe: Recipe) -> Iterator[list[Sourc
             )
             for part, reader in readers.items()
         ]
+        for reader in readers.values():
+            for remark in reader.remarks:
+                reporter.notice("data", remark)
 
 
 def _with_all_columns(reader: RowReader, schema: Schema) -> Iterator[pa.RecordBatch]:

@@ -84,7 +84,9 @@ class BlockStream:
         return self.slow_reader(None).read(self._pending, final=self._stream.ended, most=most)
 
     def head_bytes(self, size: int) -> bytes:
-        """The first bytes of what follows; nothing is used up."""
+        """The first bytes of what follows, fewer only at the end; nothing is used up."""
+        while len(self._pending) < size and not self._stream.exhausted:
+            self._pending += self._stream.read(size)
         return self._pending[:size]
 
     def take_header(self) -> list[str]:

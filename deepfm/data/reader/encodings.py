@@ -119,7 +119,7 @@ def _check_text(path: Path, head: bytes) -> None:
     if strange > 0.1 * len(head):
         raise DataError(
             f"{path.name!r} is not text: {strange / len(head):.0%} of its first bytes are control "
-            "characters. Give separated text, libsvm, Parquet or Feather."
+            "characters. Give separated text, JSON Lines, libsvm, Parquet or Feather."
         )
 
 

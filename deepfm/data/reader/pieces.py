@@ -1,7 +1,7 @@
 """A stretch of a file, read: its good rows as a batch, its bad rows by number and reason."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,6 +15,8 @@ Ints = NDArray[np.int64]
 
 MAX_EXAMPLES = 100
 """How many skipped rows are kept with their line; all of them are counted."""
+MAX_LATE = 12
+"""How many keys that are left out are named."""
 
 
 @dataclass
@@ -31,6 +33,25 @@ class BadRows:
     examples: list[SkippedRow] = field(default_factory=list)
 
 
+@dataclass
+class Late:
+    """Keys of JSON objects that are no column, since the head of the file does not have them.
+
+    rows    rows that have such a key
+    names   the first of them, MAX_LATE and one more at most
+    """
+
+    rows: int = 0
+    names: dict[str, None] = field(default_factory=dict)
+
+    def add(self, keys: Iterable[str], rows: int = 1) -> None:
+        """So many more rows, and their keys."""
+        names = sorted(keys)
+        self.rows += rows if names else 0
+        for name in names[: max(0, MAX_LATE + 1 - len(self.names))]:
+            self.names[name] = None
+
+
 @dataclass(frozen=True)
 class Piece:
     """What one block of a file became.
@@ -40,6 +61,7 @@ class Piece:
     bad          the bad ones
     first_line   line of the file on which the block begins, from 1
     lines        int64[rows]: line of each row within the block, from 0; None: row i is on line i
+    late         keys that are left out
     """
 
     batch: pa.RecordBatch
@@ -47,6 +69,7 @@ class Piece:
     bad: BadRows = field(default_factory=BadRows)
     first_line: int = 1
     lines: Ints | None = None
+    late: Late = field(default_factory=Late)
 
     def good_rows(self) -> Ints:
         """Numbers of the good rows within the piece: int64[batch.num_rows]."""

@@ -15,7 +15,8 @@ from deepfm.data.reader.border import foreign_errors_named
 from deepfm.data.reader.columnar import open_columnar
 from deepfm.data.reader.entries import EntryRows
 from deepfm.data.reader.names import ROW
-from deepfm.data.reader.pieces import MAX_EXAMPLES, Piece, Rows
+from deepfm.data.reader.pieces import MAX_EXAMPLES, MAX_LATE, Late, Piece, Rows
+from deepfm.data.reader.records import JsonArray, JsonLines, begins_object, first_sign
 from deepfm.data.reader.sniffing import BINARY_KINDS, binary_kind, sniff, sniff_encoding
 from deepfm.data.reader.source import Source, check_regular, open_source
 from deepfm.data.reader.text import TextRows
@@ -31,6 +32,7 @@ from deepfm.errors import DataError, SchemaError
 
 _ENOUGH_TO_JUDGE: Final = 1_000
 _COPY_BYTES: Final = 4 << 20
+_PEEKED_BYTES: Final = 4096
 
 
 @dataclass
@@ -74,6 +76,7 @@ class RowReader:
         self._rows = rows
         self._held = held
         self._last: tuple[int, Piece] | None = None
+        self._late = Late()
 
     @property
     def bytes_done(self) -> int:
@@ -105,6 +108,7 @@ class RowReader:
             for piece in self._rows.pieces():
                 self._last = (self.rows_read, piece)
                 self.skipped.add(piece)
+                self._late.add(piece.late.names, piece.late.rows)
                 numbers = pa.array(piece.good_rows() + self.rows_read, pa.int64())
                 self.rows_read += piece.rows
                 if self.rows_read >= _ENOUGH_TO_JUDGE:
@@ -114,10 +118,24 @@ class RowReader:
             self._check_mostly_good()
             self._check_any()
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What was left out of rows that were read, one sentence each; grows while reading."""
+        if not self._late.rows:
+            return ()
+        rows = f"{self._late.rows:,} row{'s have' if self._late.rows > 1 else ' has'}"
+        names = listed(tuple(self._late.names)[:MAX_LATE])
+        more = " and others" if len(self._late.names) > MAX_LATE else ""
+        return (
+            f"{rows} keys that no row at the head of {self.path.name!r} has; they are no columns "
+            f"and are left out: {names}{more}.",
+        )
+
     def line_of(self, row: int) -> int:
         """Where a row (its ROW value) of the batch last yielded stands in the file, from 1.
 
-        In text this is the line on which it begins, in Parquet and Arrow the number of the row.
+        In text this is the line on which it begins, in Parquet, Arrow and a JSON array the number
+        of the row.
         """
         return self.lines()(row)
 
@@ -130,7 +148,7 @@ class RowReader:
 
     @property
     def row_word(self) -> str:
-        """What `line_of` counts: "line" in text, "row" in Parquet and Arrow."""
+        """What `line_of` counts: "line" in text, else "row"."""
         return self._rows.row_word
 
     def _check_mostly_good(self) -> None:
@@ -148,6 +166,8 @@ class RowReader:
         if reason.endswith(f"instead of {len(self.column_names)}"):
             separator = SEPARATORS[self.format.separator]
             return f"The separator is probably not {separator}; choose another."
+        if self.format.kind == "json":
+            return "Save it with one JSON object a line, or as CSV."
         return "Choose another encoding, or save the file again as UTF-8 text."
 
     def _check_any(self) -> None:
@@ -206,10 +226,16 @@ def open_rows(
 
 
 def _format_here(path: Path, agreed: FileFormat | None, settings: Settings) -> FileFormat:
-    """The format agreed on, unless a file of text is Parquet or Arrow or the other way round."""
+    """The format agreed on, unless a file of text is Parquet or Arrow or the other way round.
+
+    Nor is JSON agreed on what begins with neither an object nor an array.
+    """
     if agreed is not None:
         with closing(open_source(path, settings)) as source:
-            kind = binary_kind(source.read(16))
+            head = source.read(_PEEKED_BYTES)
+        kind = binary_kind(head)
+        if agreed.kind == "json" and first_sign(head) not in (b"{", b"["):
+            return sniff(path, settings).format
         if (kind or agreed.kind) == agreed.kind and bool(kind) == (agreed.kind in BINARY_KINDS):
             return agreed
     return sniff(path, settings).format
@@ -231,6 +257,10 @@ def _open(
     source = held.enter_context(closing(open_source(path, settings)))
     if format.kind in ("parquet", "arrow"):
         return open_columnar(_unpacked(source, held), format.kind)
+    if format.kind == "json":
+        with closing(open_source(path, settings)) as begin:
+            is_array = first_sign(begin.read(_PEEKED_BYTES)) == b"["
+        return (JsonArray if is_array else JsonLines)(source, format, names, limit_bytes)
     kind = TextRows if format.kind == "text" else EntryRows
     return kind(source, format, names, limit_bytes)
 
@@ -256,7 +286,8 @@ def open_agreed(path: Path, schema: Schema, *, settings: Settings | None = None)
     path = Path(path)
     settings = settings or Settings.from_environment()
     with foreign_errors_named(path):
-        schema = replace(schema, format=_in_own_encoding(path, schema.format, settings))
+        check_regular(path)
+        schema = replace(schema, format=_as_it_is(path, schema.format, settings))
     reader = open_rows(path, schema, settings=settings)
     if reader.format.kind != "text" or _has_fields(schema, reader):
         return reader
@@ -266,8 +297,12 @@ def open_agreed(path: Path, schema: Schema, *, settings: Settings | None = None)
     return open_rows(path, replace(schema, format=own), settings=settings)
 
 
-def _in_own_encoding(path: Path, agreed: FileFormat, settings: Settings) -> FileFormat:
-    """The format agreed on, in UTF-8 or not as the file itself is."""
+def _as_it_is(path: Path, agreed: FileFormat, settings: Settings) -> FileFormat:
+    """The format agreed on, but as JSON where the file is, and in UTF-8 or not as it is."""
+    with closing(open_source(path, settings)) as source:
+        head = source.read(_PEEKED_BYTES)
+    if agreed.kind != "json" and begins_object(head):
+        return sniff(path, settings).format
     if agreed.kind in BINARY_KINDS:
         return agreed
     encoding = sniff_encoding(path, settings)

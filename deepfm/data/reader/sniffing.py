@@ -13,6 +13,7 @@ from deepfm.data.reader.encodings import encoding_of, to_utf8
 from deepfm.data.reader.entries import line_pattern, tidy
 from deepfm.data.reader.header import fitted_names, has_header, rows_above
 from deepfm.data.reader.quoted import TANGLED, UNCLOSED, SlowReader, SlowRows
+from deepfm.data.reader.records import line_cells
 from deepfm.data.reader.source import check_is_data, compression_of, open_source
 from deepfm.data.reader.utf8 import mark_of, marked, unescaped
 from deepfm.data.schema.declared import FileFormat, Kind
@@ -74,6 +75,8 @@ def sniff_bytes(path: Path, head: bytes, *, whole: bool) -> Sniffed:
     if not whole:
         text = text[: text.rfind(b"\n") + 1] or text
     _check_not_markup(path, text)
+    if _is_json(path, text):
+        return Sniffed(FileFormat("json", encoding=encoding), remarks)
     text = text[:_LINES_BYTES]
     if not text.strip():
         raise DataError(f"{path.name!r} holds nothing but blank lines. Choose another file.")
@@ -86,11 +89,31 @@ def sniff_bytes(path: Path, head: bytes, *, whole: bool) -> Sniffed:
 
 
 def _check_not_markup(path: Path, text: bytes) -> None:
-    start = text[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    start = _beginning(text).lower()
     if start.startswith((b"<!doctype", b"<html", b"<?xml")):
         raise DataError(f"{path.name!r} is a web page or XML, perhaps of a download that failed.")
-    if re.match(rb"\[\s*[\[{]", start) or (re.match(rb'\{\s*["\[{]', start) and b":" in start):
-        raise DataError(f"{path.name!r} is JSON; save it as CSV or Parquet.")
+
+
+def _beginning(text: bytes) -> bytes:
+    return text[:512].lstrip(b"\xef\xbb\xbf \t\r\n")
+
+
+def _is_json(path: Path, text: bytes) -> bool:
+    """Whether a text holds JSON objects, one a line or in an array; DataError for other JSON."""
+    start = _beginning(text)
+    if re.match(rb"\[\s*\{", start):
+        return True
+    if start.startswith(b"{"):
+        lines = [line for line in text.split(b"\n", _MOST_ROWS)[:_MOST_ROWS] if line.strip()]
+        objects = sum(isinstance(line_cells(line), dict) for line in lines)
+        if objects >= 0.5 * len(lines):
+            return True
+    if re.match(rb"\[\s*\[", start) or (re.match(rb'\{\s*["\[{]', start) and b":" in start):
+        raise DataError(
+            f"{path.name!r} is JSON, but neither one object a line nor an array of objects; save "
+            "it so, or as CSV or Parquet."
+        )
+    return False
 
 
 def _entries_kind(text: bytes) -> Kind | None:

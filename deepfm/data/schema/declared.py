@@ -14,7 +14,7 @@ Role = Literal["label", "categorical", "numeric", "identifier", "ignored", "time
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 FIELD_ROLES: Final[tuple[Role, ...]] = ("categorical", "numeric")
 
-Kind = Literal["text", "libsvm", "libffm", "parquet", "arrow"]
+Kind = Literal["text", "libsvm", "libffm", "parquet", "arrow", "json"]
 Compression = Literal["", "gzip", "zip", "zstd", "bzip2", "xz", "lz4"]
 
 SEPARATORS: Final[Mapping[str, str]] = {
@@ -76,13 +76,13 @@ class FileFormat:
     @property
     def has_names(self) -> bool:
         """Whether the columns have names of their own in the file."""
-        return self.header or self.kind in ("parquet", "arrow")
+        return self.header or self.kind in ("parquet", "arrow", "json")
 
     def describe(self) -> str:
         """In words: "tab-separated text, no header, UTF-8, gzip"."""
         packed = (self.compression,) if self.compression else ()
         if self.kind != "text":
-            names = {"parquet": "Parquet", "arrow": "Feather (Arrow)"}
+            names = {"parquet": "Parquet", "arrow": "Feather (Arrow)", "json": "JSON"}
             return ", ".join((names.get(self.kind, self.kind), *packed))
         header = "with header" if self.header else "no header"
         above = (f"below {self.skip} other line{'s' * (self.skip != 1)}",) if self.skip else ()

@@ -194,7 +194,7 @@ def _described(
         split_reason=split_reason,
         rows=_shown_rows(sample.table.drop_columns([ROW])),
         skipped_rows=reader.skipped.count,
-        warnings=(*remarks, *_warnings(sample, columns, schema)),
+        warnings=(*remarks, *reader.remarks, *_warnings(sample, columns, schema)),
         label_warnings=_label_warnings(sample, _label_facts(columns, schema), schema),
     )
 
