@@ -14,6 +14,7 @@ from deepfm.charts.palette import (
     shortened,
 )
 from deepfm.ui import state
+from deepfm.ui.queue_words import in_training
 
 if TYPE_CHECKING:
     from deepfm.runs.store import RunRow
@@ -56,10 +57,9 @@ def _epoch_tile(row: "RunRow", history: History) -> Tile:
 
 def _place_tile(row: "RunRow") -> Tile:
     position = state.store().queue_position(row.id)
-    if position <= 1:
-        return "Queue", "next", ""
-    before = position - 1
-    return "Queue", f"{position}", f"after {before} other{'s' * (before > 1)}"
+    before = max(0, position - 1) + len(in_training())
+    small = f"after {before} other{'s' * (before > 1)}" if before else ""
+    return "Queue", "next" if position <= 1 else f"{position}", small
 
 
 def _time_tile(row: "RunRow", history: History) -> Tile:

@@ -11,6 +11,8 @@ from deepfm.charts.history import History
 from deepfm.errors import DeepFMError
 from deepfm.ui import feed, links, state, stopping
 from deepfm.ui.learning import show_learning
+from deepfm.ui.person import person
+from deepfm.ui.queue_words import queue_in_words
 from deepfm.ui.text import mistakes_in_words, plain, show_error, show_notice
 from deepfm.ui.tiles import tiles_html
 from deepfm.ui.timers import look_again_every
@@ -31,8 +33,6 @@ MOMENT: Final = 0.3
 BEGINNING: Final = 3.0
 """Seconds after it was asked for in which a run's first point is expected at any moment."""
 RESUME_ERROR: Final = "train_resume_error"
-NOBODY_AFTER: Final = 15.0
-"""Seconds that a run is first in the queue before we ask whether there is a worker."""
 
 STATE_WORDS: Final[Mapping[str, str]] = {
     "queued": "waiting",
@@ -103,7 +103,8 @@ def _moves(row: "RunRow", cursor: int, words: str) -> Callable[[], bool]:
     if row.state != "queued":
         return moves
     # What it waits for stands in other runs' rows.
-    return lambda: moves() or _queue_in_words(row) != words
+    me = person()  # asked later, nobody is looking
+    return lambda: moves() or queue_in_words(row, me) != words
 
 
 def _with_first_point(run_id: str) -> tuple[int, History]:
@@ -144,7 +145,7 @@ def _head(row: "RunRow", words: str) -> None:
 def state_in_words(row: "RunRow", history: History) -> str:
     """Where a run stands: its place in the queue, its stage, or how it ended."""
     if row.state == "queued":
-        return _queue_in_words(row)
+        return queue_in_words(row, person())
     if row.state == "training":
         if row.wanted == "stop":
             asked = f", asked{by}" if (by := _stopped_by(row)) else ""
@@ -178,21 +179,6 @@ def _stopped_by(row: "RunRow") -> str:
 def _resumed_at(history: History) -> str:
     """ "2.25", or "2.25 and 7.5" where it was resumed more than once."""
     return " and ".join(f"{resumed.epoch:.2f}" for resumed in history.resumed)
-
-
-def _queue_in_words(row: "RunRow") -> str:
-    """The place in the queue, and what is being trained meanwhile."""
-    position = state.store().queue_position(row.id)
-    now = state.store().runs(states=("training",), limit=1)
-    words = f"waiting: {'next' if position <= 1 else f'number {position}'} in the queue"
-    if position > 1 and state.store().waiting_people() > 1:
-        words += ", where people take turns"
-    if now:
-        planned = int(now[0].train.get("epochs", 0))
-        return f"{words}; {now[0].name} trains now, epoch {int(now[0].epoch)} of {planned}"
-    if position <= 1 and time.time() - row.created >= NOBODY_AFTER:
-        return "waiting, but no worker has taken it; start one with: python -m deepfm worker"
-    return words
 
 
 def stop_button(row: "RunRow", *, key: str) -> None:

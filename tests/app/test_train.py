@@ -19,6 +19,7 @@ from deepfm.data.dataset import Dataset, open_dataset, prepare
 from deepfm.events import Finished, Notice, Resumed
 from deepfm.runs.store import FILE_NAME, RunRow, Store
 from deepfm.ui.expected import Size, expected, measured_rates, size_of
+from deepfm.ui.queue_words import group_waits_in_words
 from deepfm.ui.run_words import when_in_words
 from deepfm.ui.text import plain
 from deepfm.ui.train_form import MORE_OPEN, all_settings
@@ -700,8 +701,39 @@ def test_a_run_that_waits_says_what_it_waits_for(
     runs_in_store.begin(home, first, epochs=2)
     waiting = runs_in_store.queue(home, demo)
     page = open_page("train", run=waiting)
-    assert "The first one trains now, epoch 2 of 7" in words(page)
-    assert "Queue next" in tiles(page)
+    wanted = "next in the queue; “The first one” trains now, epoch 2 of 7; then this one"
+    assert wanted in words(page)
+    assert "Queue next after 1 other" in tiles(page)
+
+
+def test_who_waits_is_told_whose_runs_come_first(
+    open_page: Opener, demo: Dataset, home: Path
+) -> None:
+    first = runs_in_store.queue(home, demo, "Long", epochs=2_000, patience=5, owner="user:ben")
+    with Store.open(home) as store:
+        store.claim_run("test")
+        store.append(first, runs_in_store.events(2_000)[:41])
+    runs_in_store.queue(home, demo, "Before", owner="user:ann")
+    mine = runs_in_store.queue(home, demo, "Mine", owner="user:test@example.com")
+    page = open_page("train", run=mine)
+    assert (
+        "Waiting: number 2 in the queue, where people take turns; ben's “Long” trains now, "
+        "epoch 20 of 2000, at most 33 min left; then 1 other, then yours"
+    ) in words(page)
+    assert "Queue 2 after 2 others" in tiles(page)
+
+
+def test_a_group_that_waits_has_words_for_it(demo: Dataset, home: Path) -> None:
+    first = runs_in_store.queue(home, demo, "First", owner="user:ben")
+    runs_in_store.begin(home, first, epochs=1)
+    waiting = runs_in_store.queue(home, demo, "Waiting", owner="user:ben")
+    with Store.open(home) as store:
+        training, waits = store.run(first), store.run(waiting)
+        assert group_waits_in_words([training, waits], "user:ben") == ""
+        said = group_waits_in_words([waits], "user:ben")
+        assert said.startswith("waiting: next in the queue; your “First” trains now, epoch 1 of ")
+        store.request_stop(waiting)
+        assert group_waits_in_words([store.run(waiting)], "user:ben") == ""
 
 
 def test_the_tiles_say_whose_figures_they_are(open_page: Opener, demo: Dataset, home: Path) -> None:
