@@ -1,5 +1,6 @@
 """What each branch does over all impressions to the first figures of the Model page."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +21,7 @@ from deepfm.charts.palette import (
 from deepfm.terms import TERM_NAMES
 
 if TYPE_CHECKING:
-    from deepfm.evaluation.branches import JudgedBranch
+    from deepfm.evaluation.branches import JudgedBranch, TermShares
 
 BRANCH_NAMES: Final[Mapping[str, str]] = {
     "linear": "<b>L</b>  Linear",
@@ -217,8 +218,39 @@ def _mark_line(figure: go.Figure, axis: str, x: float, words: str) -> None:
     )
 
 
-def shares_figure(shares: Mapping[str, float], terms: tuple[str, ...]) -> go.Figure:
+def whole_percents(covariance: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The cells as they are written, int64[3, 3]: percent of the score's variance.
+
+    covariance  float64[3, 3] in the order linear, pairwise, deep
+    Symmetric, in all 100, each cell its value rounded up or down: of all such roundings the one
+    nearest to the cells and to their rows' sums, so that what is written adds up.
+    """
+    percent = _percent(covariance)
+    low, up = np.floor(percent).astype(np.int64), np.triu_indices(3)
+    choices = np.zeros((2 ** len(up[0]), 3, 3), np.int64)
+    choices[:, up[0], up[1]] = list(itertools.product((0, 1), repeat=len(up[0])))
+    cells = low + np.maximum(choices, choices.swapaxes(1, 2))
+    whole = cells.sum(axis=(1, 2)) == round(percent.sum())
+    error = ((cells - percent) ** 2).sum(axis=(1, 2))
+    error += ((cells - percent).sum(axis=2) ** 2).sum(axis=1)
+    found: NDArray[np.int64] = cells[np.argmin(np.where(whole, error, np.inf))]
+    return found
+
+
+def whole_shares(found: "TermShares") -> dict[str, int]:
+    """Each term's share in whole percents, the sum of its row of cells as they are written."""
+    rows = whole_percents(found.covariance).sum(axis=1).tolist()
+    return dict(zip(TERM_NAMES, rows, strict=True))
+
+
+def _percent(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    total = float(covariance.sum())
+    return 100 * covariance / (total if total > 0 else 1.0)
+
+
+def shares_figure(found: "TermShares", terms: tuple[str, ...]) -> go.Figure:
     """Share of the score's variance that goes with each term; the shares add up to 100 %."""
+    shares, whole = found.shares, whole_shares(found)
     names = [name for name in TERM_NAMES if name in terms]
     figure = new_figure(
         "How the score's variance divides between the terms",
@@ -232,7 +264,7 @@ def shares_figure(shares: Mapping[str, float], terms: tuple[str, ...]) -> go.Fig
             y=[_term_name(name)],
             orientation="h",
             marker=term_marker(name),
-            text=[_whole_percent(share)],
+            text=[_in_words(whole[name])],
             textposition="outside",
             textfont={"size": 14, "color": colour("text")},
             cliponaxis=False,
@@ -254,8 +286,8 @@ def covariance_figure(covariance: NDArray[np.float64], terms: tuple[str, ...]) -
     """
     places = [place for place, name in enumerate(TERM_NAMES) if name in terms]
     names = [_term_name(TERM_NAMES[place]) for place in places]
-    total = float(covariance.sum())
-    percent = 100 * covariance[np.ix_(places, places)] / (total if total > 0 else 1.0)
+    cells = np.ix_(places, places)
+    percent = _percent(covariance)[cells]
     reach = max(1e-9, float(np.abs(percent).max()))
     figure = new_figure("Which terms rise and fall together")
     figure.add_heatmap(
@@ -272,10 +304,10 @@ def covariance_figure(covariance: NDArray[np.float64], terms: tuple[str, ...]) -
         xgap=3,
         ygap=3,
         showscale=False,
-        text=[[_whole_percent(cell) for cell in row] for row in percent],
+        text=[[_in_words(cell) for cell in row] for row in whole_percents(covariance)[cells]],
         texttemplate="%{text}",
         textfont={"size": 14, "color": colour("text")},
-        customdata=covariance[np.ix_(places, places)].tolist(),
+        customdata=covariance[cells].tolist(),
         hovertemplate=(
             "%{y} with %{x}<br>covariance %{customdata:+.4f} logit²"
             "<br>%{z:.1f} % of the score's variance<extra></extra>"
@@ -286,9 +318,9 @@ def covariance_figure(covariance: NDArray[np.float64], terms: tuple[str, ...]) -
     return figure
 
 
-def _whole_percent(value: float) -> str:
-    """ "49 %", "−3 %"; next to nothing is 0 %, without a sign."""
-    return f"{round(value)} %".replace("-", "−")
+def _in_words(percent: int) -> str:
+    """ "49 %", "−3 %"."""
+    return f"{percent} %".replace("-", "−")
 
 
 def _term_name(name: str) -> str:

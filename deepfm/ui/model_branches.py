@@ -11,6 +11,8 @@ from deepfm.charts.branches import (
     alone_figure,
     covariance_figure,
     shares_figure,
+    whole_percents,
+    whole_shares,
 )
 from deepfm.charts.palette import format_auc
 from deepfm.errors import DeepFMError
@@ -201,18 +203,18 @@ def show_shares(model: TrainedModel, scores: Scores) -> None:
         st.caption(f"This run is {model.model.name}: its {terms[0]} term is the whole score.")
         return
     found = kept(model, ("shares", scores.part), lambda: term_shares(scores.terms))
-    names = [name for name in TERM_NAMES if name in terms]
+    names, whole = [name for name in TERM_NAMES if name in terms], whole_shares(found)
     left, right = st.columns(2, gap="large")
     with left:
         plot(
-            shares_figure(found.shares, terms),
+            shares_figure(found, terms),
             key="model_shares",
             height=70 + 54 * len(names),
             caption=(
                 "how much of the score's ups and downs goes with each term: its covariance with "
                 "the score over the score's variance. Below zero, a term works against the sum."
             ),
-            alt=", ".join(f"{name} {100 * found.shares[name]:.0f} %" for name in names),
+            alt=", ".join(f"{name} {whole[name]} %" for name in names),
             table=lambda: shares_table(found, terms),
         )
     with right:
@@ -232,14 +234,11 @@ def show_shares(model: TrainedModel, scores: Scores) -> None:
 
 def covariance_in_words(found: TermShares) -> str:
     """Which two terms go together most, and which against each other."""
-    total = float(found.covariance.sum()) or 1.0
-    pairs = [
-        (f"{TERM_NAMES[i]} and {TERM_NAMES[j]}", 200 * found.covariance[i, j] / total)
-        for i, j in ((0, 1), (0, 2), (1, 2))
-    ]
-    name, percent = max(pairs, key=lambda pair: abs(pair[1]))
-    way = "rise together" if percent >= 0 else "work against each other"
-    return f"The covariance of {name} is largest: {percent:+.0f} % of the variance; they {way}."
+    i, j = max(((0, 1), (0, 2), (1, 2)), key=lambda pair: abs(found.covariance[pair]))
+    percent = 2 * whole_percents(found.covariance)[i, j]
+    way = "rise together" if found.covariance[i, j] >= 0 else "work against each other"
+    name = f"{TERM_NAMES[i]} and {TERM_NAMES[j]}"
+    return f"The covariance of {name} is largest: {percent:+d} % of the variance; they {way}."
 
 
 def shares_table(found: TermShares, terms: tuple[str, ...]) -> pd.DataFrame:
@@ -259,15 +258,15 @@ def headline(model: TrainedModel, scores: Scores) -> str:
     together = f"The model ranks with an AUC of {format_auc(whole.auc)}"
     if len(model.model.terms) == 1:
         return f"{together}. It has one branch alone: {lacking(model)}"
-    shares = term_shares(scores.terms).shares
-    most = max(model.model.terms, key=lambda name: shares[name])
+    found = term_shares(scores.terms)
+    most = max(model.model.terms, key=lambda name: found.shares[name])
     alone = ", ".join(
         f"{BRANCH_WORDS[branch]} alone {format_auc(figures[branch].auc)}"
         for branch in _two_sides(model)
     )
     network = "the network" if most == "deep" else f"the {most} term"
     return (
-        f"{together}; {alone}. {100 * shares[most]:.0f} % of the score's ups and downs over "
+        f"{together}; {alone}. {whole_shares(found)[most]} % of the score's ups and downs over "
         f"these rows go with {network}. {lacking(model)}"
     ).strip()
 

@@ -11,6 +11,7 @@ from deepfm.charts import contributions, data, palette
 from deepfm.charts.branches import shares_figure
 from deepfm.config import TERM_SETS, ModelConfig
 from deepfm.data.dataset import FieldProfile, ValueProfile
+from deepfm.evaluation.branches import TermShares
 from deepfm.explanation import Explanation, explain
 from deepfm.trained import open_run
 from tests.unit.run_folders import RunSpec, write_run
@@ -200,7 +201,8 @@ def test_both_modes_name_the_same_colours_and_unknown_ones_are_refused():
 
 
 def test_shares_may_be_negative_and_still_show():
-    figure = shares_figure({"linear": -0.1, "pairwise": 0.6, "deep": 0.5}, TERM_SETS["DeepFM"])
+    shares = {"linear": -0.1, "pairwise": 0.6, "deep": 0.5}
+    figure = shares_figure(TermShares(shares, np.diag([-0.1, 0.6, 0.5])), TERM_SETS["DeepFM"])
     assert figure.layout.xaxis.range[0] < -10
     assert sum(trace.x[0] for trace in figure.data) == pytest.approx(100)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deepfm.charts.branches import BranchRow, alone_figure, covariance_figure
+from deepfm.charts.branches import BranchRow, alone_figure, covariance_figure, shares_figure
 from deepfm.charts.overall import (
     MOST_DOTS,
     Box,
@@ -30,7 +30,7 @@ from deepfm.explanation.overall import (
     pair_strengths,
     pair_values,
 )
-from deepfm.terms import Terms
+from deepfm.terms import TERM_NAMES, Terms
 from deepfm.trained import open_run
 from tests.unit.run_folders import RunSpec, write_run
 
@@ -108,6 +108,28 @@ def test_the_cells_of_covariance_add_up_to_all_of_the_variance():
     assert np.sum(figure.data[0].z) == pytest.approx(100)
     rows = np.sum(figure.data[0].z, axis=1)
     assert rows == pytest.approx([100 * share for share in found.shares.values()])
+
+
+def shown(figure) -> list[list[int]]:
+    """Whole percents as they are written in a figure's cells."""
+    return [[int(cell.removesuffix(" %").replace("−", "-")) for cell in row] for row in figure]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_is_written_of_the_variance_adds_up(seed):
+    """Cells to their row's share, shares to 100, each within one percent of what it is."""
+    rng = np.random.default_rng(seed)
+    terms = TERM_SETS[("DeepFM", "FM", "Wide & Deep")[seed % 3]]
+    mixed = rng.normal(size=(3, 3)) @ rng.normal(size=(3, 300))
+    values = [mixed[place] * (name in terms) for place, name in enumerate(TERM_NAMES)]
+    found = term_shares(Terms(*values))
+    figure = covariance_figure(found.covariance, terms)
+    cells = np.array(shown(figure.data[0].text))
+    bars = shares_figure(found, terms).data
+    assert cells.sum() == 100 and (cells == cells.T).all()
+    assert cells.sum(axis=1).tolist() == [shown([bar.text])[0][0] for bar in bars]
+    assert np.abs(cells - figure.data[0].z).max() < 1
+    assert np.abs(cells.sum(axis=1) - [bar.x[0] for bar in bars]).max() < 1
 
 
 def test_a_covariance_of_next_to_nothing_is_zero_without_a_sign():
