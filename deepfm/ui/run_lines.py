@@ -9,6 +9,7 @@ from deepfm.charts.palette import format_auc, format_duration, format_loss
 from deepfm.charts.training.comparison import MOST_RUNS, lamps
 from deepfm.ui import feed, run_list
 from deepfm.ui.compared import best_of_models
+from deepfm.ui.group_figures import auc_of_sweep
 from deepfm.ui.run_list import Wanted
 from deepfm.ui.run_words import (
     auc_of,
@@ -176,6 +177,8 @@ def group_line(
 ) -> Line:
     """A group as one line: its best run by the validation rows, as its own page names it.
 
+    Its AUC is that run's of the test rows, so that the column holds one measure.
+
     filtered   whether the list leaves runs out, so that those of the group that fit are counted
     """
     group, best = item.group, item.run
@@ -188,7 +191,8 @@ def group_line(
     curve, settings = best.curve, f"highest: {best.name}" if auc is not None else ""
     if group.kind == "sweep":
         if sweep and (chosen := sweep.best):
-            auc, part = chosen.auc.mean if chosen.auc else None, "valid."
+            auc, rows = auc_of_sweep(sweep)
+            part = _PARTS.get(rows, rows)
             shown = chosen.best_run("auc")
             curve = shown.row.curve if shown else ()
             settings = run_list.best_in_words(sweep)

@@ -10,6 +10,7 @@ import streamlit as st
 from deepfm.errors import StoreError
 from deepfm.ui import state
 from deepfm.ui.address import chosen_in_address, several_in_address
+from deepfm.ui.group_figures import test_aucs
 from deepfm.ui.plot import revision_of
 from deepfm.ui.sweep_view import from_before
 from deepfm.ui.watching import STATE_WORDS
@@ -188,6 +189,7 @@ def _read(wanted: Wanted, page: int) -> "Overview":
     return state.store().overview(
         **_filters(wanted),
         order=wanted.order,
+        test_aucs=test_aucs() if wanted.order == "auc" else {},
         descending=wanted.falling,
         limit=PAGE_ROWS,
         offset=PAGE_ROWS * (page - 1),

@@ -31,7 +31,12 @@ class Heading:
 HEADINGS: Final = (
     Heading("name", "Run", "The name opens the run; a tick compares it or does something with it."),
     Heading("state", "State", "Waiting, training, or how it ended."),
-    Heading("auc", "AUC", "Of the test rows, else of the validation rows; so far while it trains."),
+    Heading(
+        "auc",
+        "AUC",
+        "Of the test rows. Where there are none, or the run goes on, of the rows that are named "
+        "beside it; sorted, these come last.",
+    ),
     Heading("loss", "Log loss", "Of the same rows, once the run has ended; lower is better."),
     Heading("dataset", "Dataset", "What it was trained on."),
     Heading(

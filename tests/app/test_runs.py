@@ -245,6 +245,30 @@ def test_the_best_of_five_is_the_one_that_its_page_names_not_the_highest_on_the_
     assert (row["auc"], row["part"]) == ("0.6900", "test")
 
 
+def test_sorted_by_auc_the_test_figures_that_are_shown_come_first_and_in_their_order(
+    demo: Dataset, home: Path
+) -> None:
+    """0.74 and 0.66 of single runs, a sweep and five models between; one that trains has 0.80."""
+    sweep(home, demo)  # its best configuration: 0.78 on validation, 0.22 on the test rows
+    group = five(home, demo)
+    with Store.open(home) as store:
+        names = {run_id: store.run(run_id).name for run_id in store.group(group).runs}
+    for run_id, name in names.items():
+        epochs, test_auc = (3, 0.7) if name == "DNN" else (2, 0.77)
+        runs_in_store.begin(home, run_id, epochs=epochs)
+        runs_in_store.finish(home, run_id, epochs=epochs, test_auc=test_auc)
+    for name, seed, auc in (("low", 1, 0.1), ("high", 2, 0.74)):
+        run_id = runs_in_store.queue(home, demo, name, seed=seed)
+        runs_in_store.begin(home, run_id)
+        runs_in_store.finish(home, run_id, test_auc=auc)
+    runs_in_store.begin(home, runs_in_store.queue(home, demo, "busy", seed=3), epochs=5)
+    page = open_runs(order="auc")
+    assert column(page, "part") == ["test"] * 4 + ["valid. so far"]
+    aucs = ["0.7400", "0.7000", "0.2200", "0.1000", "0.8000"]
+    assert column(page, "auc") == aucs
+    assert column(open_runs(order="-auc"), "auc") == [*reversed(aucs[:4]), "0.8000"]
+
+
 def test_a_link_to_a_group_that_was_deleted_says_so(demo: Dataset, home: Path) -> None:
     trained(home, demo, "left")
     page = AppTest.from_file(str(PAGE), default_timeout=60)

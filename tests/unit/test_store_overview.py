@@ -12,6 +12,7 @@ from deepfm.config import TERM_SETS, ModelConfig, TrainConfig
 from deepfm.errors import StoreError
 from deepfm.events import Finished
 from deepfm.runs.store import OVERVIEW_ORDERS, Item, NewRun, Overview, RunRow, Store
+from tests.unit.sweeps_in_store import epoch
 
 FIGURES = {"auc": 0.7, "log_loss": 0.5, "log_loss_calibrated": 0.49, "accuracy": 0.8}
 
@@ -101,6 +102,8 @@ def by_hand(store: Store, order: str, descending: bool) -> list[str]:
     lists = sorted(blocks.values(), key=lambda rows: -max(newest[row.id] for row in rows))
     known = [rows for rows in lists if rank(rows) is not None]
     known.sort(key=rank, reverse=descending)
+    if order == "auc":  # those that stand for themselves were all judged by their test rows
+        known.sort(key=lambda rows: rows[0].group is not None)
     unknown = [rows for rows in lists if rank(rows) is None]
     return [rows[0].group_name or rows[0].name for rows in [*known, *unknown]]
 
@@ -115,7 +118,40 @@ def test_the_order_is_that_of_the_list_made_by_hand(
     assert names(found.items) == by_hand(filled, order, descending)
 
 
+def test_what_has_no_figure_of_the_test_rows_comes_after_all_that_have(store: Store) -> None:
+    """Test rows 0.75 and 0.65, a group shown by 0.7 of its test rows; validation rows; so far."""
+    runs = {name: store.submit_run(new(name, seed)).run for seed, name in enumerate("abcd")}
+    group = store.submit_group("five", [new("e", 10), new("f", 11)])
+    for name, part, auc in (("a", "test", 0.65), ("b", "validation", 0.9), ("c", "test", 0.75)):
+        assert store.claim_run("test").id == runs[name]  # type: ignore[union-attr]
+        result = Finished(2, 2, 1.0, 1e5, 2e5, part, 10, auc, 0.4, 0.4, 0.8, 0.2)
+        store.finish_run(runs[name], "finished", result=vars(result), events=[result])
+    store.claim_run("test")
+    store.append(runs["d"], [epoch(1, 0.99)])
+    for run_id in group.runs:
+        finish(store, run_id, 0.8, 0.4, 1.0)
+
+    def order(way: bool, shown: dict[str, float]) -> list[str]:
+        return names(store.overview(order="auc", descending=way, test_aucs=shown).items)
+
+    assert order(True, {group.group: 0.7}) == ["c", "five", "a", "d", "b"]
+    assert order(False, {group.group: 0.7}) == ["a", "five", "c", "b", "d"]
+    assert order(True, {}) == ["c", "a", "d", "b", "five"]
+
+
 # --- groups -----------------------------------------------------------------------------------
+
+
+def test_a_group_s_standing_changes_with_its_runs_and_with_nothing_else(filled: Store) -> None:
+    before = {group: (kind, moved) for group, kind, moved in filled.group_moves()}
+    assert sorted(kind for kind, _ in before.values()) == ["compare", "sweep"]
+    (amber,) = filled.runs(search="amber")
+    filled.rename_run(amber.id, "other")
+    assert {group: (kind, moved) for group, kind, moved in filled.group_moves()} == before
+    (second,) = filled.runs(search="s2")
+    finish(filled, second.id, 0.8, 0.4, 1.0)
+    after = {group: (kind, moved) for group, kind, moved in filled.group_moves()}
+    assert {group for group in before if before[group] != after[group]} == {second.group}
 
 
 def test_a_group_is_one_row_with_its_best_run_and_what_it_took(filled: Store) -> None:

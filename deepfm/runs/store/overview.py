@@ -1,7 +1,8 @@
 """Filters to one page of the list in which a group is one row: counted and summed by SQLite."""
 
+import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -26,6 +27,12 @@ _ORDERS: Final[dict[str, str]] = {
     "seconds": "sum(runs.seconds)",
 }
 OVERVIEW_ORDERS: Final = tuple(_ORDERS)
+
+_TEST_AUC: Final = (
+    "coalesce(max(shown.auc), max(iif(runs.group_id IS NULL AND runs.state IN "
+    "('finished', 'stopped') AND json_valid(runs.result) "
+    "AND json_extract(runs.result, '$.part') = 'test', runs.auc, NULL)))"
+)
 
 _FROM: Final = (
     "FROM runs LEFT JOIN groups ON groups.id = runs.group_id "
@@ -83,6 +90,7 @@ class RunOverview:
         tag: str | None = None,
         search: str = "",
         order: OverviewOrder = "created",
+        test_aucs: Mapping[str, float] | None = None,
         descending: bool = True,
         limit: int = 50,
         offset: int = 0,
@@ -90,7 +98,10 @@ class RunOverview:
         """A page of what fits, the newest first unless another order is asked for.
 
         A group stands where its best run would: the newest, the highest AUC, the lowest loss.
-        What has no such value comes last either way.
+        What has no such value comes last either way; before it, by AUC, comes what has none of
+        the test rows, which is another measure.
+
+        test_aucs   group to the AUC of the test rows that it is shown by, where it has one
         """
         if order not in _ORDERS:
             known = ", ".join(OVERVIEW_ORDERS)
@@ -98,15 +109,19 @@ class RunOverview:
         states = None if states is None else tuple(states)
         where, values = RunFilter(states, None, fingerprint, None, owner, tag, search).where()
         way = "DESC" if descending else "ASC"
+        first = _TEST_AUC if order == "auc" else "NULL"
         page = (
-            f"SELECT {_ITEM} AS item, runs.group_id AS group_id, {_ORDERS[order]} AS rank, "
-            f"max(runs.number) AS newest {_FROM}{where} GROUP BY item "
-            f"ORDER BY rank {way} NULLS LAST, newest DESC LIMIT ? OFFSET ?"
+            "WITH shown(id, auc) AS (SELECT key, value FROM json_each(?)) "
+            f"SELECT {_ITEM} AS item, runs.group_id AS group_id, {first} AS tested, "
+            f"{_ORDERS[order]} AS rank, max(runs.number) AS newest {_FROM} "
+            f"LEFT JOIN shown ON shown.id = runs.group_id{where} GROUP BY item "
+            f"ORDER BY tested {way} NULLS LAST, rank {way} NULLS LAST, newest DESC LIMIT ? OFFSET ?"
         )
+        shown = json.dumps(dict(test_aucs or {}))
         with self._database.reading() as connection:
             connection.execute("BEGIN")  # the three questions see one moment
             try:
-                found = connection.execute(page, (*values, limit, offset)).fetchall()
+                found = connection.execute(page, (shown, *values, limit, offset)).fetchall()
                 rows, runs = connection.execute(
                     f"SELECT count(DISTINCT {_ITEM}), count(*) {_FROM}{where}", values
                 ).fetchone()
@@ -124,6 +139,17 @@ class RunOverview:
             for row in found
         )
         return Overview(items, rows, runs)
+
+    def group_moves(self) -> list[tuple[str, str, str]]:
+        """(id, kind, standing) of every group; the standing is another once a run has moved on."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT groups.id, groups.kind, count(*) AS runs, sum(runs.number) AS numbers, "
+                f"sum(runs.state IN {RUN_ENDS!r}) AS ended, max(runs.finished) AS last, "
+                "total(runs.auc) AS aucs FROM groups JOIN runs ON runs.group_id = groups.id "
+                "GROUP BY groups.id"
+            ).fetchall()
+        return [(row["id"], row["kind"], json.dumps(tuple(row)[2:])) for row in rows]
 
     def run_people(self) -> list[tuple[str, str]]:
         """(id, name) of everybody known who started a run, who did so last first."""
