@@ -17,7 +17,14 @@ _DECORATION: Final = r"[$€£¥₹₽%\s'’\x{00a0}\x{2009}\x{202f}]"
 _CURRENCY: Final = r"(?i)^(?:eur|usd|gbp|chf|inr|cny|jpy)|(?:eur|usd|gbp|chf|inr|cny|jpy|kr|zł)$"
 _DOTTED_THOUSANDS: Final = r"^[+-]?\d{1,3}(?:(?:\.\d{3})+,\d+|(?:\.\d{3}){2,})$"
 _IN_PARENTHESES: Final = r"^\((\d[\d.,]*)\)$"
-_THOUSANDS: Final = r"^([+-]?\d{1,3}(?:,\d{3})+)(\.\d+)?$"
+_THOUSANDS: Final = r"^([+-]?[1-9]\d{0,2}(?:,\d{3})+)(\.\d+)?$"
+
+_ONLY_DECIMAL: Final = (
+    r"^[+-]?(?:0\d*,\d+|\d{4,},\d+|\d+,(?:\d{1,2}|\d{4,})|\d{1,3}(?:\.\d{3})+,\d+)$"
+)
+_ONLY_THOUSANDS: Final = r"^[+-]?[1-9]\d{0,2}(?:(?:,\d{3}){2,}|(?:,\d{3})+\.\d+)$"
+_EITHER: Final = r"^[+-]?[1-9]\d{0,2},\d{3}$"
+_DOTS_BETWEEN: Final = r"^[+-]?[1-9]\d{0,2}(?:\.\d{3})+(?:,\d+)?$"
 
 
 def is_missing(values: pa.Array) -> pa.Array:
@@ -37,9 +44,7 @@ def to_numbers(values: pa.Array) -> pa.Array:
     plain = _cast_plain(values)
     if plain is not None:
         return plain
-    cleaned = pc.replace_substring_regex(values, _DECORATION, "")
-    cleaned = pc.replace_substring_regex(cleaned, _CURRENCY, "")
-    cleaned = pc.replace_substring_regex(cleaned, _IN_PARENTHESES, r"-\1")
+    cleaned = _undecorated(values)
     dotted = pc.match_substring_regex(cleaned, _DOTTED_THOUSANDS)
     cleaned = pc.if_else(dotted, pc.replace_substring(cleaned, ".", ""), cleaned)
     thousands = pc.match_substring_regex(cleaned, _THOUSANDS)
@@ -48,6 +53,44 @@ def to_numbers(values: pa.Array) -> pa.Array:
     cleaned = pc.if_else(comma, pc.replace_substring(cleaned, ",", "."), cleaned)
     readable = pc.match_substring_regex(cleaned, _PLAIN)
     return _finite(pc.cast(_without_plus(pc.if_else(readable, cleaned, None)), pa.float64()))
+
+
+def says_decimal_comma(values: pa.Array) -> bool | None:
+    """Whether the commas in a column of numbers are decimal signs, told from all of them together.
+
+    values   string[N], the different texts of the column
+    True     by "0,5", "12,50" or "1.234,5"; most of those that can be read one way only decide
+    False    by "1,234,567" or "1,234.5", and where no number has a comma
+    None     where "1,234" is all there is: 1234 or 1.234
+    """
+    cleaned = _undecorated(values.drop_null())
+    decimal, thousands, either = (
+        pc.sum(pc.match_substring_regex(cleaned, pattern)).as_py() or 0
+        for pattern in (_ONLY_DECIMAL, _ONLY_THOUSANDS, _EITHER)
+    )
+    if decimal or thousands:
+        return bool(decimal > thousands)
+    return None if either else False
+
+
+def with_decimal_point(values: pa.Array) -> pa.Array:
+    """Numbers written with a decimal comma as others write them: "1.234,5" is "1234.5", string[N].
+
+    Whatever is no such number stays as it is.
+    """
+    cleaned = _undecorated(values)
+    dotted = pc.match_substring_regex(cleaned, _DOTS_BETWEEN)
+    cleaned = pc.if_else(dotted, pc.replace_substring(cleaned, ".", ""), cleaned)
+    comma = pc.match_substring_regex(cleaned, _DECIMAL_COMMA)
+    cleaned = pc.if_else(comma, pc.replace_substring(cleaned, ",", "."), cleaned)
+    return pc.if_else(pc.or_(dotted, comma), cleaned, values)
+
+
+def _undecorated(values: pa.Array) -> pa.Array:
+    """Without currency, percent, spaces between thousands; "(12.5)" as "-12.5"."""
+    cleaned = pc.replace_substring_regex(values, _DECORATION, "")
+    cleaned = pc.replace_substring_regex(cleaned, _CURRENCY, "")
+    return pc.replace_substring_regex(cleaned, _IN_PARENTHESES, r"-\1")
 
 
 def _cast_plain(values: pa.Array) -> pa.Array | None:

@@ -15,6 +15,7 @@ from deepfm.data.reader.border import foreign_errors_named
 from deepfm.data.reader.columnar import open_columnar
 from deepfm.data.reader.entries import EntryRows
 from deepfm.data.reader.names import ROW
+from deepfm.data.reader.numbers import with_decimal_point
 from deepfm.data.reader.pieces import MAX_EXAMPLES, MAX_LATE, Late, Piece, Rows
 from deepfm.data.reader.records import JsonArray, JsonLines, begins_object, first_sign
 from deepfm.data.reader.sniffing import BINARY_KINDS, binary_kind, sniff, sniff_encoding
@@ -61,13 +62,22 @@ class Skipped:
 class RowReader:
     """A file's rows as record batches: every column pa.string() (null = empty cell), plus ROW.
 
+    Numbers that a schema says to be written with a decimal comma come with a point.
+
     column_names   in file order, none twice; without ROW
     format         how the file is read
     skipped        grows while reading
     rows_read      rows so far, good and bad
     """
 
-    def __init__(self, path: Path, format: FileFormat, rows: Rows, held: ExitStack) -> None:
+    def __init__(
+        self,
+        path: Path,
+        format: FileFormat,
+        rows: Rows,
+        held: ExitStack,
+        decimal_commas: frozenset[str] = frozenset(),
+    ) -> None:
         self.path = path
         self.format = format
         self.column_names = rows.names
@@ -75,6 +85,7 @@ class RowReader:
         self.rows_read = 0
         self._rows = rows
         self._held = held
+        self._decimal_commas = decimal_commas
         self._last: tuple[int, Piece] | None = None
         self._late = Late()
 
@@ -114,7 +125,8 @@ class RowReader:
                 if self.rows_read >= _ENOUGH_TO_JUDGE:
                     self._check_mostly_good()
                 if piece.batch.num_rows:
-                    yield piece.batch.append_column(ROW, numbers)
+                    batch = _pointed(piece.batch, self._decimal_commas)
+                    yield batch.append_column(ROW, numbers)
             self._check_mostly_good()
             self._check_any()
 
@@ -222,7 +234,21 @@ def open_rows(
         with ExitStack() as held:
             rows = _open(path, format, names, settings, limit_bytes, held)
             held.callback(rows.close)
-            return RowReader(path, format, rows, held.pop_all())
+            commas = _decimal_commas(schema) if schema else frozenset()
+            return RowReader(path, format, rows, held.pop_all(), commas)
+
+
+def _decimal_commas(schema: Schema) -> frozenset[str]:
+    """The columns whose numbers are written with a decimal comma."""
+    return frozenset(c.name for c in schema.with_roles("numeric") if c.decimal_comma)
+
+
+def _pointed(batch: pa.RecordBatch, names: frozenset[str]) -> pa.RecordBatch:
+    """The batch, with a decimal point in the numbers of some columns."""
+    for name in names.intersection(batch.schema.names):
+        place = batch.schema.get_field_index(name)
+        batch = batch.set_column(place, name, with_decimal_point(batch.column(place)))
+    return batch
 
 
 def _format_here(path: Path, agreed: FileFormat | None, settings: Settings) -> FileFormat:

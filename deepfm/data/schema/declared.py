@@ -113,18 +113,23 @@ class FileFormat:
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the file: what it is used for, and why."""
+    """One column of the file: what it is used for, and why.
+
+    decimal_comma   its numbers are written with one: "1.234,5" is 1234.5, and "1,234" is 1.234
+    """
 
     name: str
     role: Role
     reason: str = ""
+    decimal_comma: bool = False
 
     def __post_init__(self) -> None:
         _one_of(f"Role of column {self.name!r}", self.role, ROLES)
 
     def to_dict(self) -> dict[str, Any]:
-        """To JSON's types."""
-        return _shallow(self)
+        """To JSON's types; `decimal_comma` only where there is one, as `FileFormat.to_dict`."""
+        values = _shallow(self)
+        return {key: values[key] for key in values if key != "decimal_comma" or values[key]}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

@@ -1,6 +1,7 @@
 """A column's cells in the sample to what its role is guessed from."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -8,7 +9,29 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from deepfm.data.reader.numbers import is_missing, to_numbers
+from deepfm.data.reader.numbers import (
+    is_missing,
+    says_decimal_comma,
+    to_numbers,
+    with_decimal_point,
+)
+
+
+def with_commas_read(columns: Sequence["Facts"], *, european: bool) -> list["Facts"]:
+    """The columns, each with what the commas in its numbers mean.
+
+    A column whose numbers can be read either way ("1,234" is all there is) goes with the others
+    of its file; where these say nothing either, a comma parts thousands.
+
+    european   whether the file's own form speaks for decimal commas, as semicolons between the
+               cells do
+    """
+    told = [says_decimal_comma(facts.values) if facts.is_number else False for facts in columns]
+    doubtful = european or True in told
+    return [
+        replace(facts, decimal_comma=doubtful if comma is None else comma)
+        for facts, comma in zip(columns, told, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -18,12 +41,14 @@ class Facts:
     cells       string[N], null where empty
     position    its place in the file, from 0
     rows_file   rows of the whole file, as estimated; None where not known
+    decimal_comma   whether its numbers are written with one: "1,234" is 1.234
     """
 
     name: str
     position: int
     cells: pa.Array
     rows_file: int | None = None
+    decimal_comma: bool = False
 
     @cached_property
     def _counted(self) -> tuple[pa.Array, NDArray[np.int64]]:
@@ -61,7 +86,8 @@ class Facts:
     @cached_property
     def _numbered(self) -> tuple[NDArray[np.float64], NDArray[np.int64], bool]:
         spoken = pc.invert(is_missing(self.values)).to_numpy(zero_copy_only=False)
-        numbers = to_numbers(self.values).to_numpy(zero_copy_only=False)
+        values = with_decimal_point(self.values) if self.decimal_comma else self.values
+        numbers = to_numbers(values).to_numpy(zero_copy_only=False)
         counts = self.counts
         read = spoken & ~np.isnan(numbers)
         unread = counts[spoken & np.isnan(numbers)].sum()

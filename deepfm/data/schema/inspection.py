@@ -18,9 +18,10 @@ from deepfm.data.schema.declared import (
     ColumnSample,
     FileFormat,
     Inspection,
+    Role,
     Schema,
 )
-from deepfm.data.schema.facts import Facts
+from deepfm.data.schema.facts import Facts, with_commas_read
 from deepfm.data.schema.labels import LabelGuess, doubt_of, guess_label, label_meanings
 from deepfm.data.schema.roles import Guess, guess_roles
 from deepfm.data.schema.words import is_event_time_name
@@ -47,10 +48,14 @@ class Sample:
 
     def facts(self) -> list[Facts]:
         """What each column looks like."""
-        return [
+        columns = [
             Facts(name, position, _whole(self.table.column(name)), self.reader.rows_estimated)
             for position, name in enumerate(self.reader.column_names)
         ]
+        format = self.reader.format
+        # Whoever writes decimal commas cannot part cells by them.
+        european = format.kind == "text" and format.separator == ";"
+        return with_commas_read(columns, european=european)
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
@@ -159,13 +164,19 @@ def _schema(
     return Schema(
         format,
         tuple(
-            Column(facts.name, role, reason)
+            _column(facts, role, reason)
             for facts, (role, reason) in zip(columns, roles, strict=True)
         ),
         label.meanings.positive if label else (),
         label.meanings.negative if label else (),
         label.meanings.left_out if label else (),
     )
+
+
+def _column(facts: Facts, role: Role, reason: str) -> Column:
+    if role == "numeric" and facts.decimal_comma:
+        reason += "; a comma is the decimal sign"
+    return Column(facts.name, role, reason, facts.decimal_comma)
 
 
 def _described(
