@@ -7,6 +7,7 @@ from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
+from deepfm.charts.palette import format_duration
 from deepfm.config import (
     BYTES_A_PARAMETER,
     ModelConfig,
@@ -17,6 +18,8 @@ from deepfm.config import (
 )
 from deepfm.errors import ConfigError, DeepFMError
 from deepfm.ui import state
+from deepfm.ui.person import person
+from deepfm.ui.shared import recent
 
 if TYPE_CHECKING:
     from deepfm.data.dataset import Dataset
@@ -29,6 +32,10 @@ EVALUATION_COST: Final = 0.4
 SIMILAR: Final = 4.0
 """A run is of similar size if its work per row is within this factor."""
 RUNS_LOOKED_AT: Final = 12
+LONG: Final = 1_800.0
+"""Seconds of a training that are many for those who wait for it."""
+SOMETIMES: Final = 2.0
+"""Seconds between looks at who waits."""
 MOST_ALIKE: Final = 3
 
 Figure = tuple[str, str, str]
@@ -143,6 +150,39 @@ def check_fits(size: Size, model: ModelConfig, settings: Settings) -> None:
         f"{label}: the model would have {count:,} parameters and need about "
         f"{needed / 2**30:.1f} GiB to train; {limit}. Lower it."
     )
+
+
+def too_long_in_words(cost: Expected, train: TrainConfig, settings: Settings) -> str:
+    """What becomes of a training that takes longer than one may here, or than others like to wait.
+
+    "" where it is short enough, or where nobody else waits in the queue.
+    """
+    minutes = settings.max_train_minutes
+    limit = 60.0 * minutes
+    if cost.seconds > limit:
+        epoch = max(1, math.ceil(train.epochs * limit / cost.seconds))
+        unless = ", unless its patience ends it before" if train.patience else ""
+        return (
+            f"Longer than the {minutes:,} minute{'s' * (minutes > 1)} that a training may take "
+            f"here: it would be stopped then, at about epoch {epoch:,}{unless}."
+        )
+    if cost.seconds <= LONG or not _others_wait():
+        return ""
+    return (
+        "Runs of others wait in the queue: what comes after this one waits about "
+        f"{format_duration(60 * round(cost.seconds / 60))} for it."
+    )
+
+
+def _others_wait() -> bool:
+    """Whether any of the newest runs in the queue is another person's."""
+    me, store = person(), state.store()
+    rows = recent(
+        ("queued", state.home()),
+        SOMETIMES,
+        lambda: store.runs(states=("queued",), limit=RUNS_LOOKED_AT),
+    )
+    return any(row.owner != me for row in rows)
 
 
 def cost_html(figures: Iterable[Figure]) -> str:

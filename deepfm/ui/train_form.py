@@ -19,12 +19,14 @@ from deepfm.errors import ConfigError, DeepFMError
 from deepfm.sweeps import payload_of
 from deepfm.ui import state
 from deepfm.ui.expected import (
+    Expected,
     Figure,
     check_fits,
     cost_html,
     expected,
     measured_rates,
     size_of,
+    too_long_in_words,
 )
 from deepfm.ui.forms import SettingsForm, mistake
 from deepfm.ui.person import show_person
@@ -273,7 +275,11 @@ def _say_cost(dataset: "Dataset", model: ModelConfig | None, train: TrainConfig 
     if model is None or train is None:
         st.html(cost_html((name, NO_VALUE, "") for name in ("Parameters", "Memory", "Time")))
         return
-    st.html(cost_html(_cost(dataset, model, train)))
+    size = size_of(dataset)
+    cost = expected(size, model, train, measured_rates(size, model, train))
+    st.html(cost_html(_figures(cost, train)))
+    if words := too_long_in_words(cost, train, state.settings()):
+        st.caption(plain(words))
     if (steps := _steps(dataset, train)) < FEW_STEPS:
         st.caption(
             f"That is only {steps:,} steps, too few to learn much: lower the batch size "
@@ -290,10 +296,8 @@ def _watch(**address: str) -> None:
     st.rerun(scope="app")
 
 
-def _cost(dataset: "Dataset", model: ModelConfig, train: TrainConfig) -> tuple[Figure, ...]:
+def _figures(cost: Expected, train: TrainConfig) -> tuple[Figure, ...]:
     """Parameters, memory and time."""
-    size = size_of(dataset)
-    cost = expected(size, model, train, measured_rates(size, model, train))
     most = "at most about" if train.patience else "about"
     basis = "as runs here went" if cost.measured else "a rough guess"
     return (

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from deepfm.charts.palette import NO_VALUE
@@ -236,6 +237,35 @@ def test_a_dataset_of_ones_own_starts_with_small_batches_and_is_told_where_steps
     assert field(page, "batch_size").value == "256"
     page.segmented_control(key="train_preset").set_value("quick").run()
     assert any("steps, too few to learn much" in each.value for each in page.caption)
+
+
+def test_a_training_that_would_be_stopped_at_the_limit_is_told_before(
+    open_page: Opener, demo: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEEPFM_MAX_TRAIN_MINUTES", "1000")
+    page = open_page("train", epochs="2000", mlp_dims="512,512", patience="4")
+    assert "that a training may take here" not in words(page)
+    monkeypatch.setenv("DEEPFM_MAX_TRAIN_MINUTES", "1")
+    field(page, "epochs").set_value("2001").run()
+    (said,) = [line for line in words(page).splitlines() if "Longer than" in line]
+    epoch = re.fullmatch(
+        r"Longer than the 1 minute that a training may take here: it would be stopped then, at "
+        r"about epoch (\d+), unless its patience ends it before\.",
+        said,
+    )
+    assert epoch is not None and 1 <= int(epoch[1]) < 2001
+
+
+def test_a_long_training_is_told_of_those_who_wait(
+    open_page: Opener, demo: Dataset, home: Path
+) -> None:
+    runs_in_store.queue(home, demo, owner="user:test@example.com")
+    long = {"epochs": "500", "mlp_dims": "512,512", "batch_size": "256"}
+    assert "Runs of others" not in words(open_page("train", **long))
+    runs_in_store.queue(home, demo, owner="user:ben")
+    st.cache_resource.clear()  # what was seen a moment ago
+    assert "Runs of others wait in the queue" in words(open_page("train", **long))
+    assert "Runs of others" not in words(open_page("train"))
 
 
 def test_compare_all_five_queues_them_as_one_group_with_the_same_settings(
