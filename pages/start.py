@@ -188,7 +188,8 @@ def figures_row(
         {format_probability(explanation.probability, 0)}</span></div>
         <div><span class="dfm-figure-name">Truth</span>
         <span class="dfm-figure dfm-figure-quiet">{format_probability(truth, 0)}</span></div>
-        <div><span class="dfm-figure-name">Typical impression</span>
+        <div title="The average score of many impressions, turned into a chance">
+        <span class="dfm-figure-name">Typical impression</span>
         <span class="dfm-figure dfm-figure-quiet">{format_probability(explanation.typical, 0)}
         </span></div></div>""",
         width="content",

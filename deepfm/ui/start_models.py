@@ -34,14 +34,13 @@ def choose_model() -> str:
     """Which terms are switched on: one of the five models, from the address, else DeepFM."""
     changed = chosen_in_address(MODEL, TERM_SETS, "DeepFM")
     chosen = st.segmented_control(
-        "Switch terms off",
+        "Which terms it has",
         list(TERM_SETS),
         key=MODEL,
         required=True,
         on_change=changed,
         help="Each is a model of its own, trained on the same rows with the same settings and "
-        "seed; no term is silenced afterwards. The seed is one with which DeepFM lies near the "
-        "truth here.",
+        "seed; no term is silenced afterwards.",
     )
     return str(chosen or "DeepFM")
 
@@ -57,7 +56,8 @@ def show_models(name: str, values: dict[str, str], before: dict[str, str] | None
         height=210,
         caption=(
             "each dot is one trained model, the dashed line the truth"
-            + (", hollow what it was before your change." if before else ".")
+            + (", hollow what it was before your change. " if before else ". ")
+            + "All have one seed, chosen because DeepFM lies near the truth with it."
         ),
         alt=f"The truth is {format_probability(truth)}. "
         + ", ".join(f"{each.name} {format_probability(each.now)}" for each in models),
