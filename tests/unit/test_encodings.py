@@ -146,6 +146,14 @@ def test_a_broken_character_costs_its_line_alone(
     assert found.sample_rows == 1998
 
 
+def test_a_control_character_hides_no_encoding(tmp_path: Path) -> None:
+    data = table("gb18030", 300).encode("gb18030").replace(b",news,", b",ne\0\x1bws,", 1)
+    (tmp_path / "x").write_bytes(data)
+    found = look(tmp_path / "x")
+    assert found.schema.format.encoding == "gb18030"
+    assert [row.reason for row in found.skipped] == ["holds a NUL byte"]
+
+
 def test_a_wrong_choice_of_encoding_is_one_sentence(tmp_path: Path) -> None:
     path = write(tmp_path / "x", table("windows-1252", 400, ascii_share=0.0), "windows-1252")
     format = FileFormat("text", ",", header=True, encoding="euc-jp")

@@ -84,9 +84,12 @@ def encoding_of(path: Path, head: bytes, whole: bool) -> tuple[str, tuple[str, .
         return wide, (f"The file has no byte order mark and was taken for {wide.upper()}.",)
     _check_text(path, head)
     wrong, right = _utf8_faults(head, whole)
-    if not wrong or right > wrong or _control_characters(head) or 0 in head:
+    if not wrong or right > wrong:
         return "utf-8", ()
-    encoding = _encoding_by_words(head) or "windows-1252"
+    encoding = _encoding_by_words(head)
+    if encoding is None and (_control_characters(head) or 0 in head):
+        return "utf-8", ()
+    encoding = encoding or "windows-1252"
     return encoding, (
         f"The file is not UTF-8 and was read as {ENCODINGS[encoding]}. Where letters look wrong, "
         "choose another encoding: on the Data page under Format, or by inspect --encoding.",
