@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 import plotly.graph_objects as go
 import plotly.io
 
+from deepfm.config import TERM_SETS
 from deepfm.formats import (  # noqa: F401  charts and pages take their formats from here
     NO_VALUE,
     decimals_of,
@@ -91,6 +92,7 @@ The last four are for words on a filled ground: black or white in light, black o
 
 RUN_COLOURS: Final = tuple(f"run{number}" for number in range(1, 7))
 RUN_MARKERS: Final = ("circle", "square", "diamond", "triangle-up", "x", "star")
+
 """Runs differ by hue and marker, never by dash; six at most in one chart."""
 
 TERM_PATTERNS: Final[Mapping[str, str]] = MappingProxyType(
@@ -340,3 +342,16 @@ def new_figure(title: str, *, x: str = "", y: str = "", **layout: Any) -> go.Fig
             **layout,
         }
     )
+
+
+def run_places(models: Sequence[str]) -> list[int]:
+    """Which hue and mark each of several runs has, by its place in RUN_COLOURS and RUN_MARKERS.
+
+    Runs of different models have those of their model, the same in every chart; others go in order.
+
+    models   of each run LR, FM, DNN, Wide & Deep or DeepFM
+    """
+    known = tuple(TERM_SETS)
+    if len(set(models)) == len(models) and set(models) <= set(known):
+        return [known.index(model) for model in models]
+    return list(range(len(models)))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from deepfm.charts import evaluation as charts
 from deepfm.charts.evaluation import CurveStyle
-from deepfm.charts.palette import RUN_COLOURS
+from deepfm.charts.palette import RUN_COLOURS, run_places
 from deepfm.errors import DeepFMError
 from deepfm.evaluation import AucDifference, compare_aucs, holm
 from deepfm.trained import TrainedModel
@@ -64,7 +64,9 @@ def show_other_runs(run_id: str, model: TrainedModel, part: str) -> None:
         st.caption("Choose a run above. One with the same settings only shows the same again.")
         return
     curves = []
-    for place, (each, name) in enumerate([(run_id, own), *((one, names[one]) for one in chosen)]):
+    shown = [(run_id, own), *((one, names[one]) for one in chosen)]
+    places = run_places([state.trained(each).model.name for each, _ in shown])
+    for place, (each, name) in zip(places, shown, strict=True):
         for named in evaluated(each, state.trained(each), part).curves[-1:]:
             style = cast("CurveStyle", RUN_COLOURS[place])
             curves.append(charts.NamedRoc(name, style, named.curve, named.auc))

@@ -10,7 +10,7 @@ from deepfm.charts.evaluation import (
     runs_roc_table,
 )
 from deepfm.charts.history import history_of
-from deepfm.charts.palette import RUN_COLOURS, RUN_MARKERS, colour
+from deepfm.charts.palette import RUN_COLOURS, RUN_MARKERS, colour, run_places
 from deepfm.charts.training.comparison import ComparedRun, comparison_figure, comparison_table
 from deepfm.evaluation import auc, roc
 from deepfm.events import Epoch, Event, Metrics, Started
@@ -138,3 +138,16 @@ def test_every_point_of_the_curves_is_in_the_data() -> None:
 def test_a_name_with_tags_is_text() -> None:
     figure = runs_roc_figure([named("<b>bold</b>", 0, 1.0)])
     assert all("<b>" not in (trace.name or "") for trace in figure.data)
+
+
+@pytest.mark.parametrize(
+    ("models", "places"),
+    [
+        (["DeepFM", "LR", "FM"], [4, 0, 1]),
+        (["LR", "FM", "DNN", "Wide & Deep", "DeepFM"], [0, 1, 2, 3, 4]),
+        (["DeepFM", "DeepFM", "FM"], [0, 1, 2]),
+        ([], []),
+    ],
+)
+def test_models_keep_their_hue_and_mark_and_runs_of_one_model_go_in_order(models, places):
+    assert run_places(models) == places
