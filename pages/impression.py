@@ -150,6 +150,11 @@ def explain_terms() -> None:
         for words in TERM_WORDS.values():
             name, rest = words.split(":", 1)
             st.markdown(f"**{name}:**{rest}")
+        st.caption(
+            "The three always add up to this model's score. Another training of the same model, "
+            "with another seed, can come to much the same score with another share of pairs and "
+            "network, for what pairs say a network can learn too."
+        )
 
 
 page()

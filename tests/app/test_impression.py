@@ -212,3 +212,8 @@ def test_what_happened_and_the_truth_stand_beside_the_row(open_page):
 
 def _button(page, label: str):
     return next(button for button in page.button if button.label == label)
+
+
+def test_that_another_training_divides_the_score_otherwise_is_said(open_page):
+    said = [box.value for box in open_page("impression").caption]
+    assert any("another share of pairs and network" in each for each in said)
