@@ -14,6 +14,9 @@ IDLE_SHARE = 0.01
 """A branch whose standard deviation is below this share of the logit's hardly varies."""
 WORSE_AFTER = 3
 """Epochs after the best one before a validation curve that has turned is spoken of."""
+AWAY = 2.0
+"""A validation loss of so many times that of the base rate, while training is worse than the base
+rate too, is no memorising: the steps are too long."""
 WORSE_BY = 1.01
 """And its loss must have risen by this factor: a flat curve has not turned."""
 
@@ -54,6 +57,31 @@ def curve_notice(epochs: Sequence[Epoch]) -> Notice | None:
             f"improved: the model memorised. Epoch {best} is kept.",
         )
     return None
+
+
+def ran_away(epoch: Epoch, base_loss: float) -> bool:
+    """Whether an epoch's weights are far worse than always giving the base rate.
+
+    base_loss   the log loss of that, in nats
+    """
+    judged = epoch.validation or epoch.test
+    return bool(judged and judged.loss > AWAY * base_loss and epoch.train.loss > base_loss)
+
+
+def away_notice(epoch: Epoch, base_loss: float, learning_rate: float) -> Notice | None:
+    """Weights that are kept though the training has run away: what to lower.
+
+    epoch   the one whose weights are kept; base_loss as for `ran_away`
+    """
+    judged = epoch.validation or epoch.test
+    if judged is None or not ran_away(epoch, base_loss):
+        return None
+    part = "validation" if epoch.validation else "test"
+    return Notice(
+        "ran-away",
+        f"The training has run away: {part} loss {judged.loss:,.2f}, always giving the base rate "
+        f"has {base_loss:.3f}. Lower the learning rate, now {learning_rate:g}.",
+    )
 
 
 def moved_notice(before: Started, now: Started) -> Notice | None:

@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from deepfm import evaluation
 from deepfm.config import parameter_count
 from deepfm.data.dataset import Dataset, Part
 from deepfm.errors import Interrupted, RunError
+from deepfm.evaluation.figures import base_rate_log_loss
 from deepfm.events import (
     BranchAucs,
     Epoch,
@@ -40,7 +42,14 @@ from deepfm.training.devices import choose_devices, device_name, one_gpu_notice
 from deepfm.training.figures import best_possible_auc, final_figures
 from deepfm.training.folder import ScoredPart, write_run_folder
 from deepfm.training.memory import check_memory
-from deepfm.training.notices import branch_notices, curve_notice, moved_notice, order_notice
+from deepfm.training.notices import (
+    away_notice,
+    branch_notices,
+    curve_notice,
+    moved_notice,
+    order_notice,
+    ran_away,
+)
 from deepfm.training.report import (
     Observer,
     RunningFigures,
@@ -242,6 +251,8 @@ class Session:
             )
         )
         self.report(self.epochs[-1])
+        if ran_away(self.epochs[-1], self._base_loss):
+            return  # which is no memorising
         if notice := curve_notice(self.epochs):
             self.observer.tell(notice.kind, notice.text)
 
@@ -289,7 +300,11 @@ class Session:
         """Score what the run folder holds, report the end, write the folder."""
         self.report(Progress("Scoring", 0, None, "rows"))
         scored = self._scored_parts()
-        if "validation" in scored:
+        kept = self.epochs[self._best_epoch - 1]
+        if away := away_notice(kept, self._base_loss, self.config.learning_rate):
+            # What its branches say is of no interest then.
+            self.observer.tell(away.kind, away.text)
+        elif "validation" in scored:
             validation = scored["validation"]
             labels = np.asarray(validation.part.labels)
             for notice in branch_notices(validation.terms, labels):
@@ -338,13 +353,24 @@ class Session:
     def _score_part(self, part: Part, rows: int | None = None) -> ScoredPart:
         return ScoredPart(part, score(self.model, part.ids[:rows], self.device))
 
+    @property
+    def _best_epoch(self) -> int:
+        """The one whose weights are kept: the best, else the last."""
+        return max((e.epoch for e in self.epochs if e.best), default=self.epochs[-1].epoch)
+
+    @cached_property
+    def _base_loss(self) -> float:
+        """Log loss of always giving the base rate of the validation rows, else of the test rows."""
+        parts = self.dataset.parts
+        part = parts.get("validation") or parts.get("test") or parts["train"]
+        return base_rate_log_loss(float(np.mean(part.labels)))
+
     def _finished(self, scored: Mapping[str, ScoredPart]) -> Finished:
-        best_epoch = max((e.epoch for e in self.epochs if e.best), default=self.epochs[-1].epoch)
         name = next(iter(scored))
         figures = final_figures(scored) if name != "train" else {}
         return Finished(
             epochs=len(self.epochs),
-            best_epoch=best_epoch,
+            best_epoch=self._best_epoch,
             seconds=self.observer.seconds,
             examples_per_second=self.watch.examples_per_second,
             step_examples_per_second=self.watch.step_examples_per_second,

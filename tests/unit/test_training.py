@@ -29,7 +29,7 @@ from deepfm.model import DeepFM
 from deepfm.terms import Terms
 from deepfm.trained import open_run
 from deepfm.training.loop import train
-from deepfm.training.notices import branch_notices, curve_notice
+from deepfm.training.notices import away_notice, branch_notices, curve_notice, ran_away
 from deepfm.training.report import Observer
 from deepfm.training.rows import Rows
 from deepfm.training.step import Step, StepResult, StepState
@@ -352,6 +352,33 @@ def test_a_validation_curve_that_turns_is_told_in_words():
     assert curve_notice(turned_later[:6]) is None
     flat = [_epoch(i, 1, 0.5 + i / 10_000) for i in range(1, 8)]
     assert curve_notice(flat) is None
+
+
+def test_a_training_that_runs_away_is_told_to_lower_its_learning_rate(dataset, tmp_path):
+    recorder = Recorder()
+    config = TrainConfig(epochs=5, batch_size=128, learning_rate=10.0)
+    train(dataset, SMALL, config, out=tmp_path / "run", on_event=recorder)
+    (notice,) = [each for each in recorder.of(Notice) if each.kind != "order"]
+    kept = [epoch for epoch in recorder.of(Epoch) if epoch.best][-1]
+    rate = float(np.mean(dataset.parts["validation"].labels))
+    base = -rate * np.log(rate) - (1 - rate) * np.log(1 - rate)
+    assert notice == Notice(
+        "ran-away",
+        f"The training has run away: validation loss {kept.validation.loss:,.2f}, always giving "
+        f"the base rate has {base:.3f}. Lower the learning rate, now 10.",
+    )
+
+
+def test_memorising_is_not_running_away():
+    def epoch(train: float, validation: float) -> Epoch:
+        metrics = [Metrics(loss, 0.5, 0.5, 10) for loss in (train, validation)]
+        return Epoch(1, 0, 0, 0, *metrics, None, True, None, ())
+
+    assert not ran_away(epoch(0.1, 9.0), 0.5), "it has learned its training rows"
+    assert not ran_away(epoch(0.7, 0.9), 0.5)
+    assert ran_away(epoch(8.0, 9.0), 0.5)
+    untested = Epoch(1, 0, 0, 0, Metrics(9.0, 0.5, 0.5, 10), None, None, True, None, ())
+    assert away_notice(untested, 0.5, 1.0) is None
 
 
 def test_a_branch_that_says_nothing_is_told_in_words():
