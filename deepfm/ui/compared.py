@@ -62,7 +62,10 @@ def _group(group_id: str, interval: float | None) -> None:
 
 def _show_group(rows: Sequence["RunRow"], interval: float | None) -> None:
     with st.container(
-        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
+        key="group_head",
+        horizontal=True,
+        vertical_alignment="center",
+        horizontal_alignment="distribute",
     ):
         with st.container(width="content", gap=None):
             st.markdown(f"**{plain(rows[0].group_name)}**")
