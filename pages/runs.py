@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     from deepfm.runs.store import Overview, RunRow
 
 REFRESH_SECONDS = 1.0
+WIDE = "<style>.stMainBlockContainer { max-width: 116rem; }</style>"
+"""A table of twelve columns has more use for a wide screen than a text has."""
 FOLLOW = "runs_follow"
 
 
 def page() -> None:
     """The table, drawn again by itself while a run goes on."""
+    st.html(WIDE)
     st.title("Which settings won, and what differs?", anchor=False)
     try:
         if not state.store().runs(limit=1):

@@ -242,6 +242,9 @@ def differences_table(found: Differences) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+_GROUND: Final = f"light-dark({COLOURS['light']['ground']},{COLOURS['dark']['ground']})"
+
+
 def _style() -> str:
     hues = "".join(
         f".dfm-{name}{{color:light-dark({COLOURS['light'][name]},{COLOURS['dark'][name]})}}"
@@ -249,23 +252,30 @@ def _style() -> str:
     )
     return (
         "<style>"
-        ".dfm-differences{overflow:auto;max-height:30rem;font-size:.875rem}"
+        ".dfm-differences{overflow:auto;max-height:30rem;font-size:.875rem;"
+        # A shadow at the right edge, which the ground covers once the table is moved to its end.
+        f"background:linear-gradient(to left,{_GROUND} 40%,transparent) "
+        "right/3.5rem 100% no-repeat local,"
+        "linear-gradient(to left,light-dark(rgb(20 30 50/.3),rgb(190 210 255/.3)),transparent) "
+        "right/1.4rem 100% no-repeat scroll}"
         ".dfm-differences table{border-collapse:collapse}"
         ".dfm-differences th,.dfm-differences td{padding:.3rem .65rem;text-align:left;"
         "white-space:nowrap;border:0;"
         "border-bottom:1px solid color-mix(in srgb,currentColor 14%,transparent);"
         "font-variant-numeric:tabular-nums}"
-        ".dfm-differences thead th{font-weight:600;font-size:.8rem}"
+        ".dfm-differences thead th{font-weight:600;font-size:.8rem;white-space:normal;"
+        "vertical-align:bottom}"
         ".dfm-differences tbody th{position:sticky;left:0;"
-        f"background:light-dark({COLOURS['light']['ground']},{COLOURS['dark']['ground']})}}"
+        f"background:{_GROUND}}}"
         ".dfm-differences tbody th{font-weight:550;max-width:18rem;overflow:hidden;"
         "text-overflow:ellipsis}"
         ".dfm-differences tbody th span{display:inline-block;width:1.2rem}"
         ".dfm-differences thead{position:sticky;top:0;z-index:1;"
-        f"background:light-dark({COLOURS['light']['ground']},{COLOURS['dark']['ground']})}}"
+        f"background:{_GROUND}}}"
         ".dfm-differences .dfm-edge{border-left:2px solid "
         "color-mix(in srgb,currentColor 30%,transparent)}"
         ".dfm-differences small{opacity:.7}"
+        "@media (max-width:640px){.dfm-differences tbody th{max-width:9rem}}"
         f"{hues}</style>"
     )
 

@@ -3,6 +3,12 @@ const COLOURS = __COLOURS__;
 const MARKS = ['●', '■', '◆', '▲', '✖', '★'];
 const WIDTH = 84;
 const HEIGHT = 24;
+// What is left out where there is no room, the first of it first; in rem, the least of a long text.
+const LEAVE_OUT = ['epoch', 'model', 'seconds', 'curve', 'created', 'person', 'settings', 'dataset', 'loss', 'state'];
+const LEAST = { name: 11, settings: 9 };
+const MOST = { name: 26, settings: 34 };
+const NARROW = 480;
+const LEAST_NAME_NARROW = 8.5;
 
 function node(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -94,11 +100,16 @@ const CELLS = {
       row.model,
     ),
   auc: (row) =>
-    node('td', { class: 'dfm-grid-number' }, row.auc, node('small', {}, row.part)),
+    node(
+      'td',
+      { class: 'dfm-grid-number', title: row.part === 'last' ? 'The latest before it ended.' : null },
+      row.auc,
+      node('small', {}, row.part),
+    ),
   loss: (row) => node('td', { class: 'dfm-grid-number' }, row.loss),
   curve: (row) => node('td', { class: 'dfm-grid-curve' }, sparkline(row)),
   epoch: (row) => node('td', { class: 'dfm-grid-number' }, row.epoch),
-  settings: (row) => node('td', { class: 'dfm-grid-long', title: row.settings }, row.settings),
+  settings: (row) => node('td', { class: 'dfm-grid-settings', title: row.settings }, row.settings),
   dataset: (row) => node('td', { class: 'dfm-grid-long', title: row.dataset }, row.dataset_short),
   person: (row) => node('td', { class: 'dfm-grid-long', title: row.person }, row.person),
   seconds: (row) => node('td', { class: 'dfm-grid-number' }, row.seconds),
@@ -123,7 +134,12 @@ function tick(state, rows, on) {
 function line(row, state) {
   const made = node('tr', { class: `dfm-grid-${row.kind}`, 'data-id': row.id });
   if (row.ticked) made.classList.add('dfm-grid-ticked');
-  made.append(tickCell(row, state), ...state.data.columns.map(({ name }) => CELLS[name](row, state)));
+  const cells = state.data.columns.map(({ name }) => {
+    const cell = CELLS[name](row, state);
+    cell.dataset.column = name;
+    return cell;
+  });
+  made.append(tickCell(row, state), ...cells);
   made.addEventListener('click', (event) => {
     if (event.target.closest('a, button, input') || String(getSelection())) return;
     made.querySelector('input').click();
@@ -133,7 +149,12 @@ function line(row, state) {
 
 function heading(column, state) {
   const { order, falling } = state.data;
-  const made = node('th', { scope: 'col', class: `dfm-grid-head-${column.name}`, title: column.help });
+  const made = node('th', {
+    scope: 'col',
+    class: `dfm-grid-head-${column.name}`,
+    title: column.help,
+    'data-column': column.name,
+  });
   if (!column.sortable) {
     made.append(column.title);
     return made;
@@ -175,6 +196,95 @@ function focused(root) {
   return row ? `tr[data-id="${row.dataset.id}"] ${tag}` : `thead ${tag}`;
 }
 
+// --- room -------------------------------------------------------------------------------------
+
+function rem(count) {
+  return count * parseFloat(getComputedStyle(document.documentElement).fontSize);
+}
+
+function setLong(root, widths) {
+  for (const [name, width] of Object.entries(widths)) root.style.setProperty(`--dfm-${name}`, `${width}px`);
+}
+
+function widthsOf(table) {
+  const heads = [...table.tHead.querySelectorAll('th[data-column]')];
+  return Object.fromEntries(heads.map((head) => [head.dataset.column, head.getBoundingClientRect().width]));
+}
+
+// Long texts give way first, then whole columns; what the list is sorted by stays.
+function fit(root, state) {
+  const table = root.querySelector('table');
+  const room = root.clientWidth;
+  if (!table || !room) return;
+  state.room = room;
+  for (const cell of table.querySelectorAll('[data-column]')) cell.hidden = false;
+  table.style.width = 'max-content';
+  const most = Object.fromEntries(Object.entries(MOST).map(([name, count]) => [name, rem(count)]));
+  setLong(root, most);
+  const natural = widthsOf(table);
+  const least = { name: rem(room < NARROW ? LEAST_NAME_NARROW : LEAST.name), settings: rem(LEAST.settings) };
+  const narrow = (name) => Math.min(natural[name] ?? 0, least[name] ?? Infinity);
+  const tick = table.tHead.querySelector('th').getBoundingClientRect().width;
+  const shown = new Set(Object.keys(natural));
+  const needed = () => [...shown].reduce((sum, name) => sum + narrow(name), tick + 2);
+  const left = [];
+  if (!state.all) {
+    for (const name of LEAVE_OUT) {
+      if (needed() <= room) break;
+      if (name === state.data.order && name !== 'created') continue;
+      if (shown.delete(name)) left.push(name);
+    }
+  }
+  let spare = Math.max(0, room - needed());
+  const widths = {};
+  for (const name of ['name', 'settings']) {
+    if (!shown.has(name)) continue;
+    const wished = natural[name] - narrow(name);
+    const both = name === 'name' && shown.has('settings');
+    const share = Math.min(wished, both ? Math.max(spare / 2, spare - natural.settings + narrow('settings')) : spare);
+    widths[name] = narrow(name) + share;
+    spare -= share;
+  }
+  setLong(root, widths);
+  for (const cell of table.querySelectorAll('[data-column]')) cell.hidden = !shown.has(cell.dataset.column);
+  table.style.width = '';
+  tell(root, state, left);
+  hint(root);
+}
+
+// Which columns are left out, and the way to have them.
+function tell(root, state, left) {
+  const more = root.parentElement.parentElement.querySelector('.dfm-grid-more');
+  const titles = state.data.columns.filter(({ name }) => left.includes(name)).map(({ title }) => title);
+  more.hidden = !titles.length && !state.all;
+  if (more.hidden) return;
+  const words = state.all ? 'All columns are shown.' : `Left out for want of room: ${titles.join(', ')}.`;
+  if (more.dataset.words === words) return;
+  more.dataset.words = words;
+  const button = node('button', { type: 'button' }, state.all ? 'Only what fits' : 'Show all columns');
+  button.addEventListener('click', () => {
+    state.all = !state.all;
+    fit(root, state);
+    more.querySelector('button')?.focus({ preventScroll: true });
+  });
+  more.replaceChildren(words, ' ', button);
+}
+
+// A shadow at an edge beyond which the table goes on.
+function hint(root) {
+  const frame = root.parentElement;
+  frame.classList.toggle('dfm-grid-goes-on', root.scrollLeft + root.clientWidth < root.scrollWidth - 2);
+  frame.classList.toggle('dfm-grid-moved', root.scrollLeft > 2);
+}
+
+function watch(root, state) {
+  root.addEventListener('scroll', () => hint(root), { passive: true });
+  state.watcher = new ResizeObserver(() => {
+    if (root.clientWidth !== state.room) fit(root, state);
+  });
+  state.watcher.observe(root);
+}
+
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector('.dfm-grid');
   const state = (root.state ??= { pending: {} });
@@ -188,7 +298,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const table = node('table', { 'aria-label': data.label }, head(state), node('tbody'));
   table.tBodies[0].append(...data.rows.map((row) => line(row, state)));
   root.replaceChildren(table);
+  fit(root, state);
+  if (!state.watcher) watch(root, state);
   root.scrollTop = scrollTop;
   root.scrollLeft = scrollLeft;
+  hint(root);
   if (held) root.querySelector(held)?.focus({ preventScroll: true });
 }

@@ -30,7 +30,6 @@ class Heading:
 
 HEADINGS: Final = (
     Heading("name", "Run", "The name opens the run; a tick compares it or does something with it."),
-    Heading("state", "State", "Waiting, training, or how it ended."),
     Heading(
         "auc",
         "AUC",
@@ -38,6 +37,7 @@ HEADINGS: Final = (
         "beside it; sorted, these come last.",
     ),
     Heading("loss", "Log loss", "Of the same rows, once the run has ended; lower is better."),
+    Heading("state", "State", "Waiting, training, or how it ended."),
     Heading("dataset", "Dataset", "What it was trained on."),
     Heading(
         "curve",
@@ -114,7 +114,9 @@ def _component() -> Callable[..., Any]:
     script = (_HERE / "run_grid.js").read_text(encoding="utf-8")
     return st.components.v2.component(
         "deepfm_runs",
-        html='<div class="dfm-grid" role="region" aria-label="Runs" tabindex="-1"></div>',
+        html='<div class="dfm-grid-frame"><div class="dfm-grid" role="region" aria-label="Runs" '
+        'tabindex="-1"></div><div class="dfm-grid-fade"></div></div>'
+        '<div class="dfm-grid-more" hidden></div>',
         css=(_HERE / "run_grid.css").read_text(encoding="utf-8"),
         js=script.replace("__COLOURS__", colours),
         isolate_styles=False,

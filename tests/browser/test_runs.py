@@ -139,6 +139,39 @@ def test_the_list_is_sorted_searched_and_walked_through_by_keyboard_alone(
     page.wait_for_url(re.compile(r"/train\?run="))
 
 
+@pytest.mark.parametrize("width", [1920, 1440, 1200, 800, 390])
+def test_the_table_fits_and_says_what_it_leaves_out_for_it(visitor: Visitor, width: int) -> None:
+    visitor.page.set_viewport_size({"width": width, "height": 900})
+    visitor.open("/runs")
+    page = visitor.page
+    heads = page.locator(".dfm-grid th[data-column]:visible")
+    expect(heads.first).to_be_visible()
+    assert not moves_sideways(page), "nothing is cut"
+    assert {"Run", "AUC"} <= {text.strip(" ▼▲") for text in heads.all_inner_texts()}
+    more = page.locator(".dfm-grid-more")
+    if width >= 1440:
+        assert heads.count() >= 10 and not more.is_visible()
+        return
+    if width >= 1200:
+        return
+    expect(more).to_contain_text("Left out for want of room:")
+    more.get_by_role("button", name="Show all columns").click()
+    expect(heads).to_have_count(10)
+    assert moves_sideways(page)
+    shadow = page.locator(".dfm-grid-fade")
+    expect(shadow).to_have_css("opacity", "1")
+    page.locator(".dfm-grid").evaluate("box => { box.scrollLeft = box.scrollWidth; }")
+    expect(shadow).to_have_css("opacity", "0")
+    more.get_by_role("button", name="Only what fits").click()
+    expect(more).to_contain_text("Left out for want of room:")
+    assert not moves_sideways(page)
+
+
+def moves_sideways(page: Page) -> bool:
+    """Whether the table is wider than its place."""
+    return bool(page.locator(".dfm-grid").evaluate("box => box.scrollWidth > box.clientWidth + 1"))
+
+
 def test_a_run_is_named_tagged_exported_deleted_and_brought_back(
     visitor: Visitor, tmp_path: Path
 ) -> None:
