@@ -10,6 +10,7 @@ import streamlit as st
 from deepfm.errors import DeepFMError
 from deepfm.ui import feed, links, state
 from deepfm.ui.copy_link import copy_link
+from deepfm.ui.menu import menu_makes_way
 from deepfm.ui.plot import warm
 from deepfm.ui.shared import recent
 from deepfm.ui.text import mistakes_in_words, numbered_names, plain, show_error
@@ -40,6 +41,7 @@ def show(page: links.PageInfo) -> None:
             st.html(_STYLE)
             st.fragment(running_chip, run_every=IDLE_SECONDS)()
             warm()
+            menu_makes_way()
         for sentence in state.forget_unknown():
             show_error(sentence)
         state.remember_run()

@@ -11,7 +11,7 @@ from deepfm.data.dataset import Dataset
 from deepfm.runs.store import NewRun, Store
 from deepfm.sweeps import Axis, begin, source_of, sweep_of
 from tests.browser.server import Server
-from tests.browser.visitor import Visitor, visiting
+from tests.browser.visitor import Visitor, Watch, visiting
 
 Queue = Callable[[Server, Dataset], str]
 
@@ -86,3 +86,33 @@ def test_what_is_running_hides_the_words_under_it(
         with Store.open(server.home) as store:
             for run in store.group(group).runs:
                 store.request_stop(run)
+
+
+OPENED = "menu => menu.getBoundingClientRect().right > 0"
+PIXEL = (
+    "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 Chrome/130.0 Mobile Safari/537.36"
+)
+
+
+@pytest.mark.parametrize("agent", [PIXEL, None], ids=["phone", "narrow window"])
+def test_the_menu_makes_way_for_the_page_that_was_chosen_from_it(
+    chromium: Browser, server: Server, agent: str | None
+) -> None:
+    context = chromium.new_context(
+        viewport=PHONE,  # type: ignore[arg-type]
+        user_agent=agent,
+        has_touch=True,
+        is_mobile=agent is not None,
+    )
+    person = Visitor(context.new_page(), server, Watch())
+    person.open("/runs")
+    menu = person.page.get_by_test_id("stSidebar")
+    for title in ("Train", "Data"):
+        person.page.get_by_test_id("stExpandSidebarButton").tap()
+        person.wait_for(lambda: menu.evaluate(OPENED), "the menu", 10)
+        menu.get_by_role("link", name=title, exact=True).tap()
+        person.page.wait_for_url(f"**/{title.lower()}*")
+        person.wait_for(lambda: not menu.evaluate(OPENED), "the page without the menu", 10)
+        person.settle()
+        assert not menu.evaluate(OPENED), "it stays closed"
+    context.close()
