@@ -330,15 +330,15 @@ def sweep_in_words(results: "Results") -> str:
 
 
 def best_in_words(results: "Results") -> str:
-    """ "best: factor size 8", "no winner; highest: factor size 8"; "" before any is trained."""
+    """ "best on validation: tanh", "no winner; highest on validation: tanh"; "" before any is."""
     verdict = results.verdict
     if results.best is None:
         return ""
     if verdict.winner:
-        return f"best: {results.best.name}"
+        return f"best on validation: {results.best.name}"
     order = "highest" if results.sweep.objective == "auc" else "lowest log loss"
     undecided = "" if verdict.explained is None else "no winner; "
-    return f"{undecided}{order}: {results.best.name}"
+    return f"{undecided}{order} on validation: {results.best.name}"
 
 
 def _runs_in_words(done: int, runs: int, ended: bool) -> str:
