@@ -76,6 +76,7 @@ def show_runs(interval: float | None) -> None:
         with st.container(horizontal=True, vertical_alignment="center", width="content"):
             run_list.choose_page(found, wanted)
         run_actions.import_run()
+    run_actions.say_what_came(chosen)
     if unknown:
         say_unknown(unknown, chosen)
     show_chosen(chosen)
@@ -156,7 +157,7 @@ def show_one(row: "RunRow") -> None:
     st.caption(
         plain(f"{STATE_WORDS[row.state]} · {row.dataset_name} · {settings_in_words(row)}{tags}")
     )
-    for words in filter(None, (row.message, row.notes)):
+    for words in filter(None, (run_actions.origin_in_words(row), row.message, row.notes)):
         st.caption(plain(words))
     with st.container(horizontal=True, vertical_alignment="center"):
         links.link("train", "Watch its training", run=row.id)

@@ -34,7 +34,8 @@ def recipe_table(row: "RunRow") -> pd.DataFrame:
     about = [
         ("Run", row.id),
         ("Brought here from", row.imported),
-        ("Started by", str(versions.get("started_by") or row.owner_name)),
+        ("Started by", row.author),
+        ("Brought here by", row.owner_name if row.imported else ""),
         ("Queued", _time(row.created)),
         ("Started", _time(row.started)),
         ("Ended", _time(row.finished)),

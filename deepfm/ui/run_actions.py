@@ -2,26 +2,36 @@
 
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
+from deepfm.charts.palette import format_auc
 from deepfm.errors import DeepFMError
 from deepfm.ui import links, state
 from deepfm.ui.person import person
 from deepfm.ui.plot import revision_of
 from deepfm.ui.run_list import SELECTED
-from deepfm.ui.text import plain, show_error
+from deepfm.ui.run_words import model_of_terms, terms_of, when_in_words
+from deepfm.ui.text import plain, show_error, show_notice, told
 from deepfm.ui.train_form import fill_from
+from deepfm.ui.watching import STATE_WORDS
 
 if TYPE_CHECKING:
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
+
     from deepfm.runs.store import RunRow
 
 LONGEST_NAME: Final = 80
 NAMED: Final = 8
 """Runs that a question about deleting names one by one."""
 IMPORTED: Final = "runs_imported"
+LOOKED_AT: Final = "runs_looked_at"
+"""The file that was looked at last, so that a page drawn again does not ask of it again."""
+CAME: Final = "runs_came"
+"""What became of the file that was imported last."""
 TAG_ERROR: Final = "runs_tag_error"
 
 
@@ -155,30 +165,101 @@ def file_name(name: str) -> str:
     return kept.strip(" .")[:60] or "run"
 
 
+@dataclass(frozen=True)
+class Came:
+    """What became of a file: the run that it holds, and whether that was here already."""
+
+    run: str
+    before: bool
+
+
 def import_run() -> None:
-    """A run that was exported here or elsewhere, back into the list."""
+    """A run that was exported here or elsewhere, back into the list; one that is here is shown."""
     with st.popover("Import a run", icon=":material/upload_file:", key="runs_import"):
-        number = st.session_state.setdefault(IMPORTED, 0)
         file = st.file_uploader(
             "A file that Export made",
             type="zip",
-            key=f"runs_import_{number}",
+            key=_box(),
             help="Only files with an exported run's contents are taken; nothing in them is run.",
         )
-        if file is None:
+        if file is None or st.session_state.get(LOOKED_AT) == file.file_id:
             return
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / (file_name(file.name) or "run.zip")
-            path.write_bytes(file.getbuffer())
-            try:
-                run_id = state.store().import_run(path, owner=person())
-            except DeepFMError as error:
-                show_error(error)
-                return
-    # Another key is an empty box: the same file must not come in again at the next drawing.
-    st.session_state[IMPORTED] = number + 1
-    st.query_params[SELECTED] = [run_id]
+        try:
+            came = _take_in(file, anew=False)
+        except DeepFMError as error:
+            show_error(error)
+            return
+    _show_come(came, file)
     st.rerun()
+
+
+def _box() -> str:
+    """The key of the box for files; another number is an empty one."""
+    return f"runs_import_{st.session_state.setdefault(IMPORTED, 0)}"
+
+
+def _take_in(file: "UploadedFile", *, anew: bool) -> Came:
+    """Import a file's run, unless it is here already; `anew` in any case."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / (file_name(file.name) or "run.zip")
+        path.write_bytes(file.getbuffer())
+        if not anew and (here := state.store().here_already(path)):
+            return Came(here, before=True)
+        return Came(state.store().import_run(path, owner=person()), before=False)
+
+
+def _show_come(came: Came, file: "UploadedFile") -> None:
+    """Tick the run, and empty the box; a file whose run was here stays, to be imported anyway."""
+    st.session_state[CAME] = came
+    st.query_params[SELECTED] = [came.run]
+    if came.before:
+        st.session_state[LOOKED_AT] = file.file_id
+    else:
+        # The same file must not come in again at the next drawing.
+        st.session_state[IMPORTED] += 1
+
+
+def say_what_came(chosen: Sequence["RunRow"]) -> None:
+    """What the file was that was imported last, as long as its run alone is ticked."""
+    came: Came | None = st.session_state.get(CAME)
+    if came is None:
+        return
+    if [row.id for row in chosen] != [came.run]:
+        del st.session_state[CAME]
+        return
+    (row,) = chosen
+    if not came.before:
+        show_notice(f"Imported: {_run_in_words(row)}.")
+        return
+    show_notice(f"This run is here already: {_run_in_words(row)}.")
+    if st.session_state.get(_box()) is not None:
+        st.button("Import anyway", key="runs_import_anyway", on_click=told(_import_anyway))
+
+
+def _import_anyway() -> None:
+    """A callback: take in the file in the box though its run is here."""
+    file = st.session_state[_box()]
+    _show_come(_take_in(file, anew=True), file)
+
+
+def _run_in_words(row: "RunRow") -> str:
+    """ "“first”, DeepFM on demo, finished, test AUC 0.6800, trained by Ada"."""
+    parts = [f"“{row.name}”", f"{model_of_terms(terms_of(row))} on {row.dataset_name}"]
+    parts.append(STATE_WORDS[row.state])
+    if row.auc is not None:
+        parts.append(f"{state.auc_name(row)} {format_auc(row.auc)}")
+    if row.author:
+        parts.append(f"trained by {row.author}")
+    return ", ".join(parts)
+
+
+def origin_in_words(row: "RunRow") -> str:
+    """ "Imported by Ben, 14:05; trained by Ada"; "" of a run that was trained here."""
+    if not row.imported:
+        return ""
+    by = f" by {row.owner_name}" if row.owner_name else ""
+    author = f"; trained by {row.author}" if row.author else ""
+    return f"Imported{by}, {when_in_words(row.created)}{author}"
 
 
 # --- training it again ------------------------------------------------------------------------

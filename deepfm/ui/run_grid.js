@@ -79,9 +79,10 @@ function nameCell(row, state) {
     line.append(marker(row, state.colours), link);
   }
   cell.append(line);
-  if (row.tags.length || row.note) {
+  if (row.tags.length || row.note || row.origin) {
     const small = node('div', { class: 'dfm-grid-small' });
     small.append(...row.tags.map((tag) => node('span', { class: 'dfm-grid-tag' }, tag)));
+    if (row.origin) small.append(node('span', { class: 'dfm-grid-note', title: row.origin }, row.origin));
     if (row.note) small.append(node('span', { class: 'dfm-grid-note', title: row.note }, row.note));
     cell.append(small);
   }

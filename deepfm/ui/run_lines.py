@@ -38,6 +38,7 @@ class Line:
     """One row of the table, in the words it is shown with.
 
     ticked   "some" for a group of which some runs are ticked
+    origin   who brought it here, of a run that was imported
     mark     place among the ticked runs that are drawn, so its hue and mark; None for others
     scale    lowest and highest AUC among the shown curves of the same dataset
     """
@@ -51,6 +52,7 @@ class Line:
     mark: int | None = None
     tags: tuple[str, ...] = ()
     note: str = ""
+    origin: str = ""
     state: str = ""
     state_words: str = ""
     lamps: str = ""
@@ -109,7 +111,8 @@ def run_line(
         epoch=epochs_in_words(row),
         settings=settings_in_words(row) if row.trainable else "",
         dataset=row.dataset_name,
-        person=row.owner_name,
+        person=row.author,
+        origin=f"imported by {row.owner_name or 'somebody'}" if row.imported else "",
         seconds="" if seconds is None else format_duration(seconds),
         created=when_in_words(row.created),
     )
@@ -120,8 +123,8 @@ def _part_in_words(row: "RunRow") -> str:
     if auc_of(row) is None:
         return ""
     if not row.ended:
-        part = feed.history(row.id)[1].judged_by
-        return f"{_PARTS.get(part, part)} so far"
+        validated: str = feed.history(row.id)[1].judged_by
+        return f"{_PARTS.get(validated, validated)} so far"
     part = part_of(row)
     return _PARTS.get(part, part) if part else "last"
 

@@ -1,5 +1,6 @@
 """What can be done with runs on their page: named, noted, tagged, deleted, moved, gone on with."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -148,8 +149,33 @@ def test_an_exported_run_comes_back_as_a_run_of_its_own(
     assert_nothing_wrong(page)
     assert column(page, "name") == ["first"] and column(page, "tags") == [["paper"]]
     assert column(page, "ticked") == [True], "what was brought in is shown"
+    assert "Imported: “first”, DeepFM on demo, finished, test AUC 0.6800." in words(page)
+    assert column(page, "origin")[0].startswith("imported by ")
+    assert re.search(r"Imported by test@example\.com, \d\d:\d\d$", words(page), re.M)
     page.run()
     assert column(page, "name") == ["first"], "drawing again does not bring it in again"
+
+
+def test_a_run_that_is_here_already_is_shown_and_comes_in_only_when_asked(
+    demo: Dataset, home: Path, tmp_path: Path
+) -> None:
+    run_id = trained(home, demo, "first")
+    other = trained(home, demo, "second", seed=1)
+    with Store.open(home) as store:
+        file = store.export_run(run_id, tmp_path / "run.zip")
+    page = open_runs(other)
+    page.file_uploader[0].upload(file.name, file.read_bytes(), "application/zip").run()
+    assert_nothing_wrong(page)
+    said = "This run is here already: “first”, DeepFM on demo, finished, test AUC 0.6800."
+    assert said in words(page)
+    assert column(page, "name") == ["second", "first"]
+    assert column(page, "ticked") == [False, True], "it is the one that is shown"
+    assert page.run() and said in words(page)
+    page.button(key="runs_import_anyway").click().run()
+    assert_nothing_wrong(page)
+    assert column(page, "name") == ["first", "second", "first"]
+    assert "Imported: “first”" in words(page) and said not in words(page)
+    assert column(page, "ticked") == [True, False, False]
 
 
 def test_a_file_that_is_no_exported_run_is_refused_in_words(demo: Dataset, home: Path) -> None:

@@ -102,6 +102,52 @@ def test_a_run_may_come_in_twice_and_where_it_was_made(store: Store, exported: P
     assert len(store.runs()) == 1
 
 
+def test_a_run_that_is_here_already_is_known_by_whatever_way_it_came(
+    store: Store, other: Store, exported: Path, tmp_path: Path
+) -> None:
+    (made,) = store.runs()
+    assert other.here_already(exported) is None
+    assert store.here_already(exported) == made.id, "where it was made"
+    brought = other.import_run(exported)
+    assert other.here_already(exported) == brought, "where it was brought"
+    other.rename_run(brought, "another name")
+    back = other.export_run(brought, tmp_path / "back.zip")
+    assert store.here_already(back) == made.id, "there and back"
+    twin = ended(store)
+    assert store.here_already(store.export_run(twin, tmp_path / "twin.zip")) == twin
+
+
+def test_a_run_that_went_on_since_is_another_one(store: Store, exported: Path) -> None:
+    (made,) = store.runs()
+    with store._database.writing() as connection:
+        connection.execute("UPDATE runs SET attempt = 2")
+    assert store.here_already(exported) is None
+    store.delete_runs([made.id])
+    assert store.here_already(exported) is None
+
+
+def test_a_run_that_never_began_is_known_by_its_id_alone(store: Store, tmp_path: Path) -> None:
+    files = []
+    for name in ("x", "y"):
+        run_id = store.queue_run(name, "/d", "d", {}, {}, fingerprint="f")
+        store.request_stop(run_id)
+        files.append((run_id, store.export_run(run_id, tmp_path / f"{name}.zip")))
+    assert [store.here_already(file) for _, file in files] == [run_id for run_id, _ in files]
+
+
+def test_who_trained_a_run_is_told_however_often_it_is_brought_elsewhere(
+    store: Store, other: Store, tmp_path: Path
+) -> None:
+    store.name_person("browser:ann", "Ann")
+    run_id = ended(store)
+    first = other.import_run(store.export_run(run_id, tmp_path / "1.zip"), owner="browser:ben")
+    again = store.import_run(other.export_run(first, tmp_path / "2.zip"), owner="browser:cat")
+    assert [each.author for each in (store.run(run_id), other.run(first), store.run(again))] == [
+        "Ann"
+    ] * 3
+    assert other.run(first).owner_name not in ("", "Ann")
+
+
 def test_an_imported_run_is_not_joined_and_not_pruned_for_its_age(
     store: Store, other: Store, tmp_path: Path
 ) -> None:

@@ -123,6 +123,7 @@ def write_run(file: Path, run: RunRow, events: Sequence[tuple[int, Event]]) -> N
     if not run.ended:
         raise RunError(f"Run {run.name!r} is {run.state}; only one that has ended is exported.")
     values = {"version": VERSION, **{name: _jsonable(getattr(run, name)) for name in _TYPES}}
+    values["owner_name"] = run.author  # whoever brought it here did not train it
     aside = file.with_name(f".{file.name}.part")
     try:
         with zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:

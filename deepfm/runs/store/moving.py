@@ -37,6 +37,24 @@ class RunMoving(RunTable):
         write_run(file, run, self.events(run_id))
         return file
 
+    def here_already(self, file: Path | str) -> str | None:
+        """The id of the run here that a file holds, unchanged but for its name, note and tags.
+
+        None where there is none; else the oldest. The same errors as `import_run`.
+        """
+        file = Path(file).expanduser().resolve()
+        found = read_run(file, self._settings.max_unpacked_mb * MEGABYTE)
+        # A run that was begun is known by the moment, wherever it went meanwhile.
+        same = ("state", "started", "finished", "attempt", "epoch", "auc", "fingerprint")
+        with self._database.reading() as connection:
+            row = connection.execute(
+                f"SELECT id FROM runs WHERE {' AND '.join(f'{name} IS ?' for name in same)} "
+                "AND last_event = ? AND (started IS NOT NULL OR ? IN (id, imported)) "
+                "ORDER BY number LIMIT 1",
+                (*(found.values[name] for name in same), len(found.events), found.id),
+            ).fetchone()
+        return None if row is None else str(row["id"])
+
     def import_run(self, file: Path | str, *, owner: str = "") -> str:
         """Take in a run that `export_run` wrote, anywhere; its new id.
 

@@ -118,6 +118,13 @@ class RunRow:
         return self.state in RUN_ENDS
 
     @property
+    def author(self) -> str:
+        """What the person who had it trained is called, here or where it came from; "" unknown."""
+        if not self.imported:
+            return self.owner_name
+        return str((self.versions or {}).get("started_by") or "")
+
+    @property
     def alone(self) -> bool:
         """Whether it trains on all GPUs, and so while no other does."""
         return trains_alone(self.train)
