@@ -1,6 +1,7 @@
 """What can be done with runs: name, note, tag, delete, export and import them, train them again."""
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from deepfm.ui.person import person
 from deepfm.ui.plot import revision_of
 from deepfm.ui.run_list import SELECTED
 from deepfm.ui.run_words import model_of_terms, terms_of, when_in_words
+from deepfm.ui.stopping import is_theirs
 from deepfm.ui.text import plain, show_error, show_notice, told
 from deepfm.ui.train_form import fill_from
 from deepfm.ui.watching import STATE_WORDS
@@ -112,6 +114,8 @@ def delete(rows: Sequence["RunRow"]) -> None:
             return
         with st.container(key="delete_box"):
             st.markdown(_question(ended))
+            if theirs := whose_in_words(ended):
+                st.markdown(f"**{plain(theirs)}**")
             if going := [row.name for row in rows if not row.ended]:
                 st.caption(plain(f"Not deleted, since it waits or trains: {_listed(going)}."))
             if st.button("Delete for good", type="primary", key="delete_runs"):
@@ -124,6 +128,22 @@ def _question(rows: Sequence["RunRow"]) -> str:
         f"Delete {what} with model, curves and results? **This cannot be undone.** Export first "
         f"what you may want back.\n\n{plain(_listed([row.name for row in rows]))}"
     )
+
+
+def whose_in_words(rows: Sequence["RunRow"]) -> str:
+    """ "This run is Ada's, not yours.", "2 of them are Ada's, 1 is Ben's."; "" of one's own."""
+    theirs = [row for row in rows if is_theirs(row)]
+    if not theirs:
+        return ""
+    if len(rows) == 1:
+        return f"This run is {theirs[0].owner_name}'s, not yours."
+    counts = Counter(row.owner for row in theirs)
+    names = {row.owner: row.owner_name for row in theirs}
+    parts = [
+        f"{count} {'are' if count > 1 else 'is'} {names[owner]}'s"
+        for owner, count in counts.most_common()
+    ]
+    return f"Of these runs {', '.join(parts)}, not yours."
 
 
 def _listed(names: Sequence[str]) -> str:

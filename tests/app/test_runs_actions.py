@@ -113,6 +113,17 @@ def test_deleting_names_the_runs_and_says_that_it_cannot_be_undone(
         store.run(run_id)
 
 
+def test_deleting_what_is_somebody_else_s_says_whose_it_is(demo: Dataset, home: Path) -> None:
+    runs = [trained(home, demo, name, seed=seed) for seed, name in enumerate(("a", "b", "c", "d"))]
+    owners = ("user:test@example.com", "user:ada", "user:ben", "user:ada")
+    with Store.open(home) as store, store._database.writing() as connection:
+        for run_id, owner in zip(runs, owners, strict=True):
+            connection.execute("UPDATE runs SET owner = ? WHERE id = ?", (owner, run_id))
+    assert "not yours" not in words(open_runs(runs[0]))
+    assert "This run is ada's, not yours." in words(open_runs(runs[1]))
+    assert "Of these runs 2 are ada's, 1 is ben's, not yours." in words(open_runs(*runs))
+
+
 def test_many_runs_are_deleted_at_once_and_those_that_go_on_stay(demo: Dataset, home: Path) -> None:
     done = [trained(home, demo, f"done {number}", seed=number) for number in range(10)]
     waiting = runs_in_store.queue(home, demo, "waiting one")
