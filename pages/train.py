@@ -34,6 +34,10 @@ CSS = """
 .dfm-cost { display: flex; flex-wrap: wrap; gap: 0.3rem 1.25rem; line-height: 1.35; }
 .dfm-cost b { font-weight: 600; font-variant-numeric: tabular-nums; }
 .dfm-cost small { opacity: 0.7; }
+/* What was changed in a preset stands over its own words, so that nothing below moves. */
+.st-key-preset_words { display: grid; }
+.st-key-preset_words > * { grid-area: 1 / 1; }
+.st-key-preset_words:has(> :nth-child(2)) > :first-child * { visibility: hidden; }
 /* Every field shows that it has help, but Tab goes from field to field: what is hidden takes no
    focus, its sign is seen all the same, and the field that is used or pointed at has it whole. */
 .st-key-stack_train .stElementContainer:not(:hover, :focus-within) label .stTooltipIcon {

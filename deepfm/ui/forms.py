@@ -88,6 +88,14 @@ class SettingsForm:
         """What was typed, else the default."""
         return self.drafts.get(setting.name, self._default(setting))
 
+    def in_words(self, setting: Setting) -> str:
+        """What stands in a field; a switch as on or off."""
+        return _in_words(setting, self.text(setting))
+
+    def is_changed(self, setting: Setting) -> bool:
+        """Whether something else stands in a field than it starts with."""
+        return self.text(setting) != self._default(setting)
+
     def help(self, setting: Setting) -> str:
         """The help of its field."""
         return help_of(setting, self._default(setting))
@@ -140,7 +148,7 @@ def help_of(setting: Setting, here: str = "") -> str:
 
 
 def _in_words(setting: Setting, text: str) -> str:
-    return {"True": "on", "False": "off"}[text] if setting.kind == "bool" else text
+    return {"True": "on", "False": "off"}.get(text, text) if setting.kind == "bool" else text
 
 
 def mistake(sentence: str) -> None:

@@ -31,6 +31,7 @@ from deepfm.ui.expected import (
 from deepfm.ui.forms import SettingsForm, mistake
 from deepfm.ui.person import show_person
 from deepfm.ui.queueing import queue_all_five, queue_one
+from deepfm.ui.shared import once
 from deepfm.ui.sweep_form import sweep_form
 from deepfm.ui.text import mistakes_in_words, plain, show_error
 from deepfm.ui.waiting import show_job_end, wait_for_job
@@ -47,6 +48,11 @@ FIVE: Final = "train_five"
 PREPARE_JOB: Final = "train_prepare_job"
 FEW_STEPS: Final = 200
 """Below, weights that begin around zero have hardly moved yet."""
+MOST_CHANGES: Final = 60
+"""Signs of the settings that are told to differ from the preset; more stand in their fields."""
+TAKE_OVER: Final = (
+    "“Train again with changes”, beside the name of a run that has ended, brings its settings here."
+)
 MAIN: Final = ("num_factors", "mlp_dims", "learning_rate", "epochs")
 PRESET_TITLES: Final[Mapping[str, str]] = {
     "d2l": "Book",
@@ -76,7 +82,8 @@ def train_form(dataset: "Dataset", dataset_id: str) -> None:
     model, train = _configurations(form, dataset)
     # Before anything is drawn: what was asked for is begun, and the whole page drawn anew.
     refused = _go_ahead(dataset, preset, model, train)
-    _show_presets(chosen, dataset, settings)
+    _say_of_shown_run(form)
+    _show_presets(form, chosen, dataset, settings)
     _offer_preparing(dataset, dataset_id, preset)
     _show_pairs(form, [settings[name] for name in MAIN])
     more = [setting for name, setting in settings.items() if name not in MAIN]
@@ -101,7 +108,33 @@ def _preset_name(dataset: "Dataset") -> str:
     return wanted if wanted in PRESETS else preset_for(dataset)
 
 
-def _show_presets(name: str, dataset: "Dataset", settings: Mapping[str, Setting]) -> None:
+def _say_of_shown_run(form: SettingsForm) -> None:
+    """Whether these are the settings of the run beside the form; a line where there is one."""
+    run_id = st.query_params.get("run", "")
+    if not run_id or run_id == state.DEMO or "group" in st.query_params:
+        return
+    try:
+        shown = once(("settings of", run_id, state.home()), lambda: _settings_of(run_id))
+    except DeepFMError:
+        return  # it is told where the run would stand
+    if shown == {name: _as_json(value) for name, value in form.values.items()}:
+        st.caption("With the settings of the run shown.")
+    else:
+        st.caption("Next run; the one shown has other settings.", help=TAKE_OVER)
+
+
+def _settings_of(run_id: str) -> dict[str, Any]:
+    """Every setting of a run, as JSON."""
+    row = state.store().run(run_id)
+    given = {**row.model, **row.train}
+    return {
+        name: _as_json(given.get(name, setting.default)) for name, setting in all_settings().items()
+    }
+
+
+def _show_presets(
+    form: SettingsForm, name: str, dataset: "Dataset", settings: Mapping[str, Setting]
+) -> None:
     st.segmented_control(
         "Preset",
         list(PRESETS),
@@ -117,7 +150,25 @@ def _show_presets(name: str, dataset: "Dataset", settings: Mapping[str, Setting]
         st.query_params.pop("preset", None)
     elif st.query_params.get("preset") != name:
         st.query_params["preset"] = name
-    st.caption(plain(PRESETS[name].help))
+    with st.container(key="preset_words"):
+        st.caption(plain(PRESETS[name].help))
+        # In the place of those words, which are no longer true.
+        if changes := _changes_in_words(form, settings):
+            st.caption(plain(f"{PRESET_TITLES[name]}, changed: {changes}"))
+
+
+def _changes_in_words(form: SettingsForm, settings: Mapping[str, Setting]) -> str:
+    """ "epochs 60, patience 300": what differs from the preset, in as many words as have room."""
+    words = ""
+    for setting in settings.values():
+        if not form.is_changed(setting):
+            continue
+        label = "model" if setting.name == "terms" else _inside_a_sentence(setting.label)
+        more = f"{label} {form.in_words(setting)}".strip()
+        if words and len(words) + len(more) > MOST_CHANGES:
+            return f"{words} …"
+        words += f", {more}" if words else more
+    return f"{words}." if words else ""
 
 
 def _preset_chosen(settings: Mapping[str, Setting]) -> None:

@@ -224,6 +224,44 @@ def test_another_preset_brings_its_values_and_leaves_the_model(
     assert page.query_params["preset"] == "real-data"
 
 
+def test_a_preset_says_what_was_changed_in_it(open_page: Opener, demo: Dataset) -> None:
+    page = open_page("train")
+    assert "changed:" not in words(page)
+    field(page, "epochs").set_value("3000").run()
+    assert "Quick, changed: epochs 3000." in words(page)
+    field(page, "epochs").set_value("20").run()
+    assert "changed:" not in words(page)
+    page = open_page(
+        "train", preset="your-data", terms="FM", patience="300", shared_embedding="False", seed="7"
+    )
+    said = "Your data, changed: model FM, shared embedding off, patience 300, seed 7."
+    assert said in words(page)
+    page = open_page("train", mlp_dims="400,400,400", learning_rate="0.002", num_factors="16",
+                     monitor="loss", optimizer="lazy-adam")  # fmt: skip
+    said = "Quick, changed: factor size 16, MLP dims 400,400,400, learning rate 0.002 …"
+    assert said in words(page)
+
+
+def test_a_run_beside_the_form_says_whether_its_settings_stand_there(
+    open_page: Opener, demo: Dataset, home: Path
+) -> None:
+    page = open_page("train")
+    assert "the run shown" not in words(page)
+    page.button(key="train_one").click().run()
+    assert "With the settings of the run shown." in words(page)
+    field(page, "mlp_dims").set_value("8,4").run()
+    assert "Next run; the one shown has other settings." in words(page)
+    (line,) = [box for box in page.caption if "the one shown" in box.value]
+    assert "Train again with changes" in line.help
+    (row,) = runs_of(home)
+    runs_in_store.begin(home, row.id)
+    runs_in_store.finish(home, row.id)
+    page.run()
+    page.button(key="train_fill").click().run()
+    assert_nothing_wrong(page)
+    assert "With the settings of the run shown." in words(page)
+
+
 def test_a_preset_that_is_none_gives_that_of_the_dataset(open_page: Opener, demo: Dataset) -> None:
     page = open_page("train", preset="<script>")
     assert page.segmented_control(key="train_preset").value == "quick"

@@ -1,5 +1,7 @@
 """What only a hand at the real page shows: marks, the way of Tab, axes that make room."""
 
+import re
+
 from playwright.sync_api import expect
 
 from tests.browser.chart import Chart
@@ -54,3 +56,17 @@ def test_tab_goes_from_field_to_field(visitor: Visitor):
     for label in ("MLP dims", "Learning rate", "Epochs"):
         visitor.page.keyboard.press("Tab")
         expect(visitor.page.get_by_role("textbox", name=label)).to_be_focused()
+
+
+def test_what_was_changed_in_a_preset_takes_the_place_of_its_words(visitor: Visitor):
+    visitor.open("/train?dataset=demo&preset=your-data")
+    train = visitor.page.get_by_role("button", name="Train", exact=True)
+    promise = visitor.text(re.compile("until validation AUC has not risen for 5 epochs"))
+    expect(promise).to_be_visible()
+    before = train.bounding_box()
+    epochs = visitor.page.get_by_role("textbox", name="Epochs")
+    epochs.fill("61")
+    epochs.press("Tab")
+    expect(visitor.text("Your data, changed: epochs 61.")).to_be_visible()
+    expect(promise).to_be_hidden()
+    assert train.bounding_box() == before, "nothing below moves"
