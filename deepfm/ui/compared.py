@@ -177,8 +177,12 @@ def _figure(
 
 
 def show_results(table: pd.DataFrame, *, key: str) -> None:
-    """One row a run; figures with the digits that the rest of the app gives them."""
+    """One row a run; figures with the digits that the rest of the app gives them.
+
+    Once all have ended well their state is left out, so that the figures have its room.
+    """
     config = st.column_config
+    told = set(table["state"]) != {STATE_WORDS["finished"]}
     st.dataframe(
         table,
         key=key,
@@ -198,4 +202,5 @@ def show_results(table: pd.DataFrame, *, key: str) -> None:
             "seconds": config.NumberColumn(format="%.1f"),
             "terms": config.TextColumn(help="L linear, P pairwise, D deep"),
         },
+        column_order=[name for name in table.columns if told or name != "state"],
     )
