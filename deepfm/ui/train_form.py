@@ -14,6 +14,7 @@ from deepfm.config import (
     Preset,
     Setting,
     TrainConfig,
+    value_in_words,
 )
 from deepfm.errors import ConfigError, DeepFMError
 from deepfm.sweeps import payload_of
@@ -53,6 +54,17 @@ MOST_CHANGES: Final = 60
 TAKE_OVER: Final = (
     "“Train again with changes”, beside the name of a run that has ended, brings its settings here."
 )
+LONGEST_NAME: Final = 58
+"""Signs of a run's own name, so that a number after it still fits a line."""
+SHORT: Final[Mapping[str, str]] = {
+    "num_factors": "K",
+    "mlp_dims": "MLP",
+    "drop_rate": "drop",
+    "embedding_drop_rate": "embedding drop",
+    "learning_rate": "lr",
+    "batch_size": "batch",
+}
+"""What settings are called in a run's name, where that is shorter than their label."""
 MAIN: Final = ("num_factors", "mlp_dims", "learning_rate", "epochs")
 PRESET_TITLES: Final[Mapping[str, str]] = {
     "d2l": "Book",
@@ -364,18 +376,29 @@ def _steps(dataset: "Dataset", train: TrainConfig) -> int:
 
 
 def run_name(preset: Preset, model: ModelConfig, train: TrainConfig) -> str:
-    """The model and what differs from its preset: "DeepFM, factor size 20"."""
+    """The model and what differs from its preset: "DeepFM, K 16, MLP 400-400-400, lr 0.002".
+
+    Where that is too long, what takes the least room is told: it tells most runs apart.
+    """
     usual = {**preset.model, **preset.train}
     changed = [
-        f"{_inside_a_sentence(setting.label)} {setting.format(value)}"
+        _in_a_name(setting, value)
         for config in (model, train)
         for setting in config.settings()
         if setting.name != "terms"
         and (value := config.to_dict()[setting.name])
         != _as_json(usual.get(setting.name, setting.default))
     ]
-    rest = ", ".join(changed[:3]) + (" …" if len(changed) > 3 else "")
-    return f"{model.name}, {rest or preset.name}"
+    kept = list(changed)
+    while len(name := ", ".join((model.name, *(kept or [preset.name])))) > LONGEST_NAME:
+        kept.remove(max(kept, key=len))
+    return name + (" …" if len(kept) < len(changed) else "")
+
+
+def _in_a_name(setting: Setting, value: Any) -> str:
+    """ "lr 0.002", "MLP 400-400-400", "shared embedding off"."""
+    words = value_in_words(setting, value).replace(",", "-")
+    return f"{SHORT.get(setting.name, _inside_a_sentence(setting.label))} {words}"
 
 
 def _inside_a_sentence(label: str) -> str:

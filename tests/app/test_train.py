@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -14,7 +15,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from deepfm.charts.palette import NO_VALUE
-from deepfm.config import TERM_SETS, ModelConfig, PrepareConfig, TrainConfig
+from deepfm.config import PRESETS, TERM_SETS, ModelConfig, PrepareConfig, TrainConfig
 from deepfm.data.catalog import PINNED, open_demo
 from deepfm.data.dataset import Dataset, open_dataset, prepare
 from deepfm.events import Finished, Notice, Resumed
@@ -23,7 +24,7 @@ from deepfm.ui.expected import Size, expected, measured_rates, size_of
 from deepfm.ui.queue_words import group_waits_in_words
 from deepfm.ui.run_words import when_in_words
 from deepfm.ui.text import plain
-from deepfm.ui.train_form import MORE_OPEN, all_settings
+from deepfm.ui.train_form import MORE_OPEN, all_settings, run_name
 from tests.app import runs_in_store
 from tests.app.conftest import assert_nothing_wrong
 
@@ -128,6 +129,36 @@ def test_a_mistake_stands_at_its_field_and_what_was_typed_is_kept(
     assert any("Mend first" in each for each in mistakes(page))
     assert costs(page) == [NO_VALUE] * 3, "their place stays, so that nothing below moves"
     assert runs_of(home) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({}, "DeepFM, quick"),
+        (
+            {"num_factors": 16, "mlp_dims": (400, 400, 400), "learning_rate": 0.002},
+            "DeepFM, K 16, MLP 400-400-400, lr 0.002",
+        ),
+        (
+            {"num_factors": 16, "mlp_dims": (400,) * 12, "learning_rate": 0.002, "seed": 3},
+            "DeepFM, K 16, lr 0.002, seed 3 …",
+        ),
+        (
+            {"shared_embedding": False, "embedding_drop_rate": 0.25, "batch_size": 512,
+             "optimizer": "lazy-adam", "mlp_precision": "bfloat16", "epochs": 60},
+            "DeepFM, epochs 60, batch 512, optimizer lazy-adam …",
+        ),
+        ({"mlp_dims": (1024,) * 16}, "DeepFM, quick …"),
+    ],
+)  # fmt: skip
+def test_a_run_is_named_by_what_tells_it_from_others(changes: dict[str, Any], name: str) -> None:
+    preset = PRESETS["quick"]
+    names = {setting.name for setting in ModelConfig.settings()}
+    values = {**preset.model, **preset.train, **changes}
+    model = ModelConfig(**{k: v for k, v in values.items() if k in names})
+    train = TrainConfig(**{k: v for k, v in values.items() if k not in names})
+    assert run_name(preset, model, train) == name
+    assert len(name) <= 60
 
 
 def test_a_mistake_in_the_other_settings_is_said_at_the_button_which_opens_them(
@@ -237,7 +268,7 @@ def test_a_preset_says_what_was_changed_in_it(open_page: Opener, demo: Dataset) 
     said = "Your data, changed: model FM, shared embedding off, patience 300, seed 7."
     assert said in words(page)
     page = open_page("train", mlp_dims="400,400,400", learning_rate="0.002", num_factors="16",
-                     monitor="loss", optimizer="lazy-adam")  # fmt: skip
+                     monitor="log_loss", optimizer="lazy-adam")  # fmt: skip
     said = "Quick, changed: factor size 16, MLP dims 400,400,400, learning rate 0.002 …"
     assert said in words(page)
 
