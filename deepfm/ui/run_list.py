@@ -330,7 +330,7 @@ def sweep_in_words(results: "Results") -> str:
 
 
 def best_in_words(results: "Results") -> str:
-    """ "best on validation: tanh", "no winner; highest: tanh (validation)"; "" before any is."""
+    """ "best on validation: tanh", "no winner; highest: tanh (valid.)"; "" before any is."""
     verdict = results.verdict
     if results.best is None:
         return ""
@@ -339,7 +339,7 @@ def best_in_words(results: "Results") -> str:
     order = "highest" if results.sweep.objective == "auc" else "lowest log loss"
     undecided = "" if verdict.explained is None else "no winner; "
     # What is cut off of a long one is where it ends.
-    return f"{undecided}{order}: {results.best.name} (validation)"
+    return f"{undecided}{order}: {results.best.name} (valid.)"
 
 
 def _runs_in_words(done: int, runs: int, ended: bool) -> str:

@@ -309,7 +309,7 @@ def test_within_the_spread_no_winner_is_named(open_page: Opener, demo: Dataset, 
     assert "Best" not in words(page), "no winner is the best"
     assert "Highest mean validation AUC: factor size 4" in words(page).replace("**", "")
     (row,) = table(open_runs())["rows"]
-    assert row["settings"] == "no winner; highest: factor size 4 (validation)"
+    assert row["settings"] == "no winner; highest: factor size 4 (valid.)"
 
 
 def test_with_one_seed_nothing_is_called_the_best(
@@ -321,7 +321,7 @@ def test_with_one_seed_nothing_is_called_the_best(
     page = open_page("train", group=group)
     assert "Lowest validation log loss: factor size 8" in words(page).replace("**", "")
     (row,) = table(open_runs())["rows"]
-    assert row["settings"] == "lowest log loss: factor size 8 (validation)"
+    assert row["settings"] == "lowest log loss: factor size 8 (valid.)"
 
 
 def test_train_this_with_more_epochs_fills_the_form(
