@@ -4,7 +4,7 @@ import datetime
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
@@ -15,6 +15,9 @@ from deepfm.ui.data_source import leave_for_dataset
 from deepfm.ui.text import plain, show_error
 from deepfm.ui.upload import uploads_size
 
+if TYPE_CHECKING:
+    from deepfm.runs.store import KeptUpload
+
 MOST_SHOWN: Final = 30
 
 
@@ -23,7 +26,7 @@ def show_datasets() -> None:
     choices = [choice for choice in state.dataset_choices() if choice.id != state.DEMO]
     if not choices:
         return
-    st.subheader("Your datasets", anchor=False)
+    st.subheader("Datasets here", anchor=False)
     for choice in choices[:MOST_SHOWN]:
         _line(choice)
     if len(choices) > MOST_SHOWN:
@@ -32,8 +35,8 @@ def show_datasets() -> None:
     kept = uploads_size(state.settings())
     if kept:
         st.caption(
-            f"The files that were uploaded are kept on this server too: {format_bytes(kept)}. "
-            "Deleting a dataset leaves its file."
+            f"Everybody here sees these. The files that were uploaded are kept too: "
+            f"{format_bytes(kept)}. Deleting a dataset offers to delete its file with it."
         )
 
 
@@ -60,9 +63,11 @@ def _line(choice: state.DatasetChoice) -> None:
 @st.dialog("Delete this dataset?")
 def _ask(choice: state.DatasetChoice) -> None:
     st.markdown(
-        f"**{plain(choice.name)}** is removed from this server. Runs that were trained on it stay, "
-        "with all they need to be looked at. This cannot be undone."
+        f"The dataset **{plain(choice.name)}**, as it was prepared for training, is removed from "
+        "this server. Runs that were trained on it stay, with all they need to be looked at. This "
+        "cannot be undone."
     )
+    going = [upload for upload in state.store().uploads_of(choice.id) if _ask_about(upload, choice)]
     with st.container(horizontal=True):
         confirmed = st.button("Delete", type="primary", key="delete_confirmed")
         if st.button("Keep it", key="delete_refused"):
@@ -70,12 +75,36 @@ def _ask(choice: state.DatasetChoice) -> None:
     if confirmed:
         try:
             delete_dataset(choice.id)
+            for upload in going:
+                state.store().delete_upload(upload)
         except DeepFMError as error:
             show_error(error)
             return
         if state.dataset_in_address() == choice.id:
             leave_for_dataset(state.DEMO)
         st.rerun()
+
+
+def _ask_about(upload: "KeptUpload", choice: state.DatasetChoice) -> bool:
+    """Whether the uploaded file goes too: yes, unless another dataset here was made of it."""
+    others = [
+        each.name
+        for each in state.dataset_choices()
+        if each.id in upload.datasets and each.id != choice.id
+    ]
+    size = format_bytes(upload.bytes)
+    goes = st.checkbox(
+        plain(f"Delete the uploaded file too: {', '.join(upload.names)}, {size}"),
+        value=not others and not upload.busy,
+        disabled=upload.busy,
+        key=f"delete_upload_{upload.id}",
+    )
+    if upload.busy:
+        st.caption("A job or a sweep still needs it, so it stays.")
+    elif others:
+        shown = ", ".join(f"“{name}”" for name in others)
+        st.caption(plain(f"Made of the same file, and kept: {shown}."))
+    return goes and not upload.busy
 
 
 def delete_dataset(fingerprint: str) -> None:

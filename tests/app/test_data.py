@@ -358,6 +358,64 @@ def test_deleting_needs_that_no_run_waits_for_it(home, tmp_path):
     assert [path.name for path in home.iterdir() if path.name.startswith(".deleted")] == []
 
 
+def uploaded_log(home, tmp_path):
+    """A dataset that was made of an uploaded file; both."""
+    file = home / "uploads" / ("a" * 32) / "clicks.csv"
+    file.parent.mkdir(parents=True)
+    click_log(tmp_path).rename(file)
+    return file, prepared_of(home, file)
+
+
+def prepared_of(home, file, **options):
+    dataset = prepare(file, settings=Settings.from_environment(), **options)
+    with Store.open(home) as store:
+        store.queue_job("prepare", {"train": str(file), "test": None})
+        job = store.claim_job("test")
+        store.finish_job(job.id, "finished", result={"fingerprint": dataset.fingerprint})
+    return dataset
+
+
+@pytest.mark.parametrize("file_too", [True, False])
+def test_deleting_a_dataset_deletes_its_uploaded_file_if_one_leaves_that_ticked(
+    home, tmp_path, open_page, file_too
+):
+    file, dataset = uploaded_log(home, tmp_path)
+    page = open_page("data", dataset=dataset.fingerprint)
+    assert "Datasets here" in [heading.value for heading in page.subheader]
+    assert "Deleting a dataset offers to delete its file with it." in captions(page)
+    button(page, "Delete").click().run()
+    (box,) = [each for each in page.checkbox if "uploaded file too" in each.label]
+    assert box.value and "clicks.csv" in box.label.replace("\\", "")
+    if not file_too:
+        box.uncheck()
+    confirm(page, dataset)
+    assert_nothing_wrong(page)
+    assert not dataset.folder.exists()
+    assert file.exists() is not file_too
+
+
+def test_a_file_that_another_dataset_was_made_of_is_kept_unless_one_asks(home, tmp_path, open_page):
+    file, dataset = uploaded_log(home, tmp_path)
+    other = prepared_of(home, file, min_count=2, name="the other one")
+    page = open_page("data", dataset=dataset.fingerprint)
+    page.button(key=f"delete_{dataset.fingerprint}").click().run()
+    (box,) = [each for each in page.checkbox if "uploaded file too" in each.label]
+    assert not box.value
+    assert "Made of the same file, and kept: “the other one”." in captions(page)
+    confirm(page, dataset)
+    assert not dataset.folder.exists() and other.folder.exists() and file.exists()
+
+
+def confirm(page, dataset):
+    """Press Delete in the dialog, which a test sees only while its opener is pressed."""
+    page.button(key=f"delete_{dataset.fingerprint}").click()
+    page.button(key="delete_confirmed").click().run()
+
+
+def captions(page):
+    return " ".join(box.value.replace("\\", "") for box in page.caption)
+
+
 @pytest.mark.parametrize("name", ["..", ".", "", "../runs", "/etc", "gone"])
 def test_only_datasets_can_be_deleted(home, name):
     (home / "datasets").mkdir(parents=True)

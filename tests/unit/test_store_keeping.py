@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deepfm.errors import StoreError
+from deepfm.errors import LimitError, StoreError
 from deepfm.runs.store import RUN_ENDS, NewRun, Store
 from deepfm.runs.store.keeping import DAY_SECONDS
 from deepfm.runs.worker.housekeeping import keep_house
@@ -169,6 +169,50 @@ def test_uploads_that_nothing_used_for_long_are_deleted(store: Store) -> None:
     kept = [path.exists() for path in (unused, young, waits, long_ago, lately)]
     assert kept == [False, True, True, False, True]
     assert store.prune_uploads(0) == []
+
+
+def prepared(store: Store, file: Path, fingerprint: str) -> None:
+    """As if a dataset had been made of an uploaded file."""
+    store.queue_job("prepare", {"train": str(file), "test": None})
+    job = store.claim_job("w")
+    assert job is not None
+    store.finish_job(job.id, "finished", result={"fingerprint": fingerprint})
+
+
+def test_a_dataset_s_uploads_are_known_and_deleted_when_nothing_needs_them(store: Store) -> None:
+    first, second = upload(store, "a", 0), upload(store, "b", 0)
+    for fingerprint in ("one", "two"):
+        prepared(store, first, fingerprint)
+    prepared(store, second, "other")
+    (found,) = store.uploads_of("one")
+    assert (found.names, found.bytes) == (("a.csv",), first.stat().st_size)
+    assert (found.datasets, found.busy) == ({"one", "two"}, False)
+    assert store.uploads_of("nothing") == []
+    store.queue_job("inspect", {"path": str(first)})
+    assert store.uploads_of("one")[0].busy
+    with pytest.raises(LimitError, match=r"a\.csv is still needed"):
+        store.delete_upload(found)
+    job = store.claim_job("w")
+    assert job is not None
+    store.finish_job(job.id, "finished")
+    store.delete_upload(found)
+    store.delete_upload(found)
+    assert store.uploads_of("one") == [] and not first.exists() and second.exists()
+
+
+def test_an_upload_that_an_open_sweep_may_prepare_anew_is_not_deleted(store: Store) -> None:
+    file = upload(store, "a", 0)
+    prepared(store, file, "one")
+    run = NewRun("r", Path("/d"), "d", {}, {}, fingerprint="one")
+    spec = {"sweep": {"seeds": [0], "source": {"payload": {"train": str(file)}}}, "open": True}
+    group = store.queue_sweep("s", [run], spec)
+    (found,) = store.uploads_of("one")
+    assert found.busy
+    with pytest.raises(LimitError, match="still needed"):
+        store.delete_upload(found)
+    store.close_sweep(group)
+    store.delete_upload(found)
+    assert not file.exists()
 
 
 def test_what_broke_off_on_its_way_here_goes_after_a_day_and_the_key_stays(store: Store) -> None:

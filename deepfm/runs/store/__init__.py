@@ -45,7 +45,7 @@ from deepfm.runs.store.rows import (
     SubmittedGroup,
 )
 from deepfm.runs.store.sweeps import SweepTable
-from deepfm.runs.store.uploads import UploadKeeping
+from deepfm.runs.store.uploads import KeptUpload, UploadKeeping
 
 __all__ = [
     "JOB_ENDS",
@@ -57,6 +57,7 @@ __all__ = [
     "Item",
     "JobRow",
     "JobState",
+    "KeptUpload",
     "NewRun",
     "Overview",
     "OverviewOrder",
