@@ -93,3 +93,13 @@ def format_duration(seconds: float) -> str:
         return f"{minutes}{_SPACE}min {rest}{_SPACE}s" if rest else f"{minutes}{_SPACE}min"
     hours, minutes = divmod(minutes, 60)
     return f"{hours}{_SPACE}h {minutes}{_SPACE}min" if minutes else f"{hours}{_SPACE}h"
+
+
+def format_time_left(seconds: float) -> str:
+    """As a duration; from ten minutes on without its seconds, which no guess is sure of."""
+    return format_duration(seconds if seconds < 600 else 60 * round(seconds / 60))
+
+
+def format_epoch(position: float) -> str:
+    """52.71 is "52.7", 2.0 is "2"."""
+    return f"{position:.1f}".removesuffix(".0")

@@ -81,11 +81,12 @@ def page() -> None:
 
 def data_in_words(dataset: Dataset) -> str:
     """ "demo: 48,000 training rows, 22.5 % clicked, 10 fields, 214 features"."""
-    train = dataset.summary().parts["train"]
+    train, fields = dataset.summary().parts["train"], len(dataset.fields)
     return (
         f"{dataset.name}: {format_count(train.rows)} training rows, "
         f"{format_probability(train.base_rate)} clicked, "
-        f"{len(dataset.fields)} fields, {format_count(dataset.vocabulary.num_features)} features"
+        f"{fields} field{'s' * (fields != 1)}, "
+        f"{format_count(dataset.vocabulary.num_features)} features"
     )
 
 

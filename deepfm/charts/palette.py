@@ -24,10 +24,12 @@ from deepfm.formats import (  # noqa: F401  charts and pages take their formats 
     format_bytes,
     format_count,
     format_duration,
+    format_epoch,
     format_logit,
     format_loss,
     format_probability,
     format_rate,
+    format_time_left,
 )
 
 Mode = Literal["light", "dark"]

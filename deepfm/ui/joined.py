@@ -55,7 +55,7 @@ def _rows(joined: dict[str, str]) -> list["RunRow"]:
 
 
 def since_in_words(rows: list["RunRow"], now: float) -> str:
-    """ "Started 3 s ago by Amber Fox, watching it." of what is queued, trains or has ended."""
+    """ "Started 3 s ago by Amber Fox: you are watching it.", of any state of what was joined."""
     mine = {row.owner for row in rows} == {person()}
     name = rows[0].owner_name
     by = "" if mine or not name else f" by {name}"
@@ -65,8 +65,8 @@ def since_in_words(rows: list["RunRow"], now: float) -> str:
     if len(ended) == len(rows):
         return f"Trained {ago(now - max(ended))} ago{by}: {here}."
     if started:
-        return f"Started {ago(now - min(started))} ago{by}, watching {it}."
-    return f"Queued {ago(now - min(row.created for row in rows))} ago{by}, watching {it}."
+        return f"Started {ago(now - min(started))} ago{by}: you are watching {it}."
+    return f"Queued {ago(now - min(row.created for row in rows))} ago{by}: you are watching {it}."
 
 
 def ago(seconds: float) -> str:

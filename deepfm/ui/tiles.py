@@ -11,6 +11,7 @@ from deepfm.charts.palette import (
     format_duration,
     format_loss,
     format_rate,
+    format_time_left,
     shortened,
 )
 from deepfm.ui import state
@@ -76,7 +77,7 @@ def _time_tile(row: "RunRow", history: History) -> Tile:
     worth = "at most" if row.train.get("patience") else "about"
     if left.first_guess:
         worth = "a first guess"
-    return "Time left", format_duration(left.seconds), worth
+    return "Time left", format_time_left(left.seconds), worth
 
 
 def _device(device: str) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import streamlit as st
 
 from deepfm.charts.history import History
+from deepfm.charts.palette import format_epoch
 from deepfm.errors import DeepFMError
 from deepfm.ui import feed, links, state, stopping
 from deepfm.ui.learning import show_learning
@@ -177,8 +178,8 @@ def _stopped_by(row: "RunRow") -> str:
 
 
 def _resumed_at(history: History) -> str:
-    """ "2.25", or "2.25 and 7.5" where it was resumed more than once."""
-    return " and ".join(f"{resumed.epoch:.2f}" for resumed in history.resumed)
+    """ "2.3", or "2.3 and 7.5" where it was resumed more than once."""
+    return " and ".join(format_epoch(resumed.epoch) for resumed in history.resumed)
 
 
 def stop_button(row: "RunRow", *, key: str) -> None:
@@ -253,13 +254,14 @@ def _ways_out(row: "RunRow", history: History) -> str:
     at = checkpoint_epoch(row)
     if at is not None:
         return (
-            f"What it had learned up to epoch {at:.2f} of {int(row.train.get('epochs', 0))} is "
-            "kept: Resume goes on from there, on the same curves."
+            f"What it had learned up to epoch {format_epoch(at)} of "
+            f"{int(row.train.get('epochs', 0))} is kept: "
+            "Resume goes on from there, on the same curves."
         )
     if row.state == "interrupted":
         return "It had kept nothing to go on from yet. Train again with the same settings."
     if row.state == "failed":
-        reached = f"It came to epoch {history.position:.2f}. " if history.latest else ""
+        reached = f"It came to epoch {format_epoch(history.position)}. " if history.latest else ""
         return reached + "Change what the sentence names, then train again."
     return ""
 

@@ -65,15 +65,18 @@ def test_a_second_click_watches_the_run_that_is_there(
     second.button(key="train_one").click().run()
     assert_nothing_wrong(second)
     assert len(runs_of(home)) == 1 and second.query_params["run"] == row.id
-    assert "ago by test@example.com, watching it." in words(second)
+    assert "ago by test@example.com: you are watching it." in words(second)
     assert has(second, "train_anyway")
     first.button(key="train_one").click().run()
-    assert "Queued" in words(first) and " ago, watching it." in words(first)
+    assert "Queued" in words(first) and " ago: you are watching it." in words(first)
 
 
 @pytest.mark.parametrize(
     ("state", "sentence"),
-    [("training", "Started 1 s ago, watching it."), ("finished", "Trained 1 s ago: here it is.")],
+    [
+        ("training", "Started 1 s ago: you are watching it."),
+        ("finished", "Trained 1 s ago: here it is."),
+    ],
 )
 def test_the_words_say_how_far_it_is(
     open_page: Opener, demo: Dataset, home: Path, state: str, sentence: str
@@ -114,7 +117,7 @@ def test_five_models_are_joined_and_trained_anyway_as_a_group(
     group = page.query_params["group"]
     page.button(key="train_five").click().run()
     assert len(runs_of(home)) == 5 and page.query_params["group"] == group
-    assert "ago, watching them." in words(page)
+    assert "ago: you are watching them." in words(page)
     page.button(key="train_anyway").click().run()
     assert_nothing_wrong(page)
     assert len(runs_of(home)) == 10 and page.query_params["group"] != group

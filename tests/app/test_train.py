@@ -609,6 +609,14 @@ def own(home: Path, own_file: Path) -> Dataset:
     return dataset
 
 
+def test_one_field_is_one_field(open_page: Opener, home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "one.csv"
+    rows = [f"{row % 3 // 2},s{row % 5}" for row in range(400)]
+    file.write_text("\n".join(("click,site", *rows)) + "\n", encoding="utf-8")
+    dataset = prepare(file, config=PrepareConfig(), name="one")
+    assert " clicked, 1 field, " in words(open_page("train", dataset=dataset.fingerprint))
+
+
 def test_a_preset_that_wants_other_data_offers_to_prepare_them_again(
     open_page: Opener, own: Dataset, home: Path
 ) -> None:
@@ -726,7 +734,7 @@ def test_an_interrupted_run_says_where_it_goes_on_and_resumes_on_a_click(
     page.query_params["run"] = run_id
     page.run(timeout=60)
     assert "kept: Resume goes on from there" in words(page)
-    assert "epoch 2.25 of 9" in words(page)
+    assert "epoch 2.2 of 9" in words(page)
     page.button(key="train_resume").click().run(timeout=60)
     assert_nothing_wrong(page)
     (row,) = runs_of(home)
@@ -777,7 +785,7 @@ def test_a_run_that_was_resumed_says_from_where(
     with Store.open(home) as store:
         store.append(run_id, [Resumed(2, 2.0, 2.0)])
     page = open_page("train", run=run_id)
-    assert "Training, resumed at epoch 2.00" in words(page)
+    assert "Training, resumed at epoch 2" in words(page)
     assert "went on from its last checkpoint" in captions_of_figures(page)
 
 
@@ -843,6 +851,17 @@ def test_the_tiles_say_whose_figures_they_are(open_page: Opener, demo: Dataset, 
     assert "Epoch 3 of 9" in live and "Time left – finishing…" in live
     runs_in_store.finish(home, run_id, epochs=3)
     assert "epoch 3, kept" in tiles(open_page("train", run=run_id))
+
+
+def test_a_long_time_left_is_told_without_seconds(
+    open_page: Opener, demo: Dataset, home: Path
+) -> None:
+    run_id = runs_in_store.queue(home, demo, epochs=2_000)
+    with Store.open(home) as store:
+        store.claim_run("test")
+        store.append(run_id, runs_in_store.events(2_000)[:26])  # until 12.5 of 2,000 seconds
+    left = tiles(open_page("train", run=run_id))
+    assert "Time left 33 min about" in left, left
 
 
 def test_how_curves_are_looked_at_stands_in_the_address(
