@@ -61,9 +61,12 @@ def since_in_words(rows: list["RunRow"], now: float) -> str:
     by = "" if mine or not name else f" by {name}"
     started = [row.started for row in rows if row.started is not None]
     ended = [row.finished for row in rows if row.finished is not None]
-    it, here = ("it", "here it is") if len(rows) == 1 else ("them", "here they are")
+    it = "it" if len(rows) == 1 else "them"
     if len(ended) == len(rows):
-        return f"Trained {ago(now - max(ended))} ago{by}: {here}."
+        trained = f"Trained {ago(now - max(ended))} ago{by}"
+        if len(rows) > 1:
+            return f"{trained}: here they are."
+        return f"{trained}: here it is. Press ▶ under the curves to see it learn."
     if started:
         return f"Started {ago(now - min(started))} ago{by}: you are watching {it}."
     return f"Queued {ago(now - min(row.created for row in rows))} ago{by}: you are watching {it}."

@@ -75,7 +75,7 @@ def test_a_second_click_watches_the_run_that_is_there(
     ("state", "sentence"),
     [
         ("training", "Started 1 s ago: you are watching it."),
-        ("finished", "Trained 1 s ago: here it is."),
+        ("finished", "Trained 1 s ago: here it is. Press ▶ under the curves to see it learn."),
     ],
 )
 def test_the_words_say_how_far_it_is(
