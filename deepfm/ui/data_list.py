@@ -1,6 +1,5 @@
 """The datasets of this home: opened again, or deleted after a question."""
 
-import datetime
 import shutil
 import tempfile
 from pathlib import Path
@@ -11,6 +10,7 @@ import streamlit as st
 from deepfm.charts.palette import format_bytes, format_count, format_probability
 from deepfm.errors import DataError, DeepFMError, LimitError
 from deepfm.ui import state
+from deepfm.ui.clock import local
 from deepfm.ui.data_source import leave_for_dataset
 from deepfm.ui.text import plain, show_error
 from deepfm.ui.upload import uploads_size
@@ -43,7 +43,7 @@ def show_datasets() -> None:
 def _line(choice: state.DatasetChoice) -> None:
     words, opens, deletes = st.columns([6, 1, 1], vertical_alignment="center")
     summary = state.dataset(choice.id).summary()
-    made = datetime.datetime.fromtimestamp(choice.modified).strftime("%d %b %Y, %H:%M")
+    made = local(choice.modified).strftime("%d %b %Y, %H:%M")
     base_rate = summary.parts["train"].base_rate
     words.markdown(
         f"**{plain(choice.name)}** · {format_count(summary.rows)} rows · "

@@ -1,6 +1,5 @@
 """A run to all that it takes to repeat it: settings, data, seed, versions, device, who and when."""
 
-import datetime
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -9,6 +8,7 @@ import streamlit as st
 from deepfm.charts.palette import NO_VALUE, format_duration, format_rate
 from deepfm.config import ModelConfig, TrainConfig
 from deepfm.ui import state
+from deepfm.ui.clock import local
 
 if TYPE_CHECKING:
     from deepfm.runs.store import RunRow
@@ -72,4 +72,4 @@ def _entries(packages: Any) -> list[tuple[str, Any]]:
 def _time(when: float | None) -> str:
     if when is None:
         return ""
-    return datetime.datetime.fromtimestamp(when).strftime("%Y-%m-%d %H:%M:%S")
+    return local(when).strftime("%Y-%m-%d %H:%M:%S")

@@ -8,6 +8,7 @@ from deepfm import config
 from deepfm.charts.training.comparison import lamps
 from deepfm.config import ModelConfig, Setting
 from deepfm.terms import TERM_NAMES
+from deepfm.ui.clock import local
 from deepfm.ui.train_form import all_settings
 
 if TYPE_CHECKING:
@@ -66,9 +67,9 @@ def auc_of(row: "RunRow") -> float | None:
 
 
 def when_in_words(moment: float, now: float | None = None) -> str:
-    """ "14:05" of today, "24 Nov, 14:05" of this year, else "24 Nov 2025"; local time."""
-    then, today = time.localtime(moment), time.localtime(now)
-    if then[:3] == today[:3]:
-        return time.strftime("%H:%M", then)
-    day = f"{then.tm_mday} {time.strftime('%b', then)}"
-    return f"{day}, {time.strftime('%H:%M', then)}" if then[0] == today[0] else f"{day} {then[0]}"
+    """ "14:05" of today, "24 Nov, 14:05" of this year, else "24 Nov 2025"; the reader's time."""
+    then, today = local(moment), local(time.time() if now is None else now)
+    if then.date() == today.date():
+        return f"{then:%H:%M}"
+    day = f"{then.day} {then:%b}"
+    return f"{day}, {then:%H:%M}" if then.year == today.year else f"{day} {then.year}"
