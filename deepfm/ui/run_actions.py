@@ -44,6 +44,7 @@ def rename(row: "RunRow") -> None:
     """A name of one's own."""
     with (
         st.popover("Rename", icon=":material/edit:", key="runs_rename"),
+        st.container(key="rename_box", width=460),
         st.form("rename", border=False),
     ):
         name = st.text_input("Name", value=row.name, max_chars=LONGEST_NAME, key=f"rename_{row.id}")

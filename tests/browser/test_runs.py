@@ -178,6 +178,7 @@ def test_a_run_is_named_tagged_exported_deleted_and_brought_back(
     visitor.open("/runs")
     page = visitor.page
     tick(visitor, "second")
+    assert_hint_below_what_is_typed(visitor)
     submit(visitor, "Rename", "Name", "Rename", "best of *all*")
     expect(row(page, "best of *all*")).to_be_visible()
     visitor.button("Tags").click()
@@ -197,6 +198,18 @@ def test_a_run_is_named_tagged_exported_deleted_and_brought_back(
     tick_is_alone(visitor, "best of *all*")
     visitor.page.get_by_role("link", name="Evaluate", exact=True).last.click()
     Chart(page, re.compile(r"\(ROC\)")).wait()
+
+
+def assert_hint_below_what_is_typed(visitor: Visitor) -> None:
+    """What is said of a name that is typed covers none of it."""
+    visitor.button("Rename").click()
+    field = visitor.page.get_by_label("Name", exact=True)
+    field.fill("a name as long as names are, with all of its settings, 0.001")
+    hint = visitor.page.get_by_test_id("InputInstructions").get_by_text("60/80")
+    above, below = field.bounding_box(), hint.bounding_box()
+    assert above and below and above["y"] + above["height"] <= below["y"]
+    visitor.page.keyboard.press("Escape")
+    expect(field).to_have_count(0)
 
 
 def close_popover(page: Page) -> None:
