@@ -64,8 +64,12 @@ class RunKeeping:
         self._set(run_id, "notes", text)
 
     def tag_run(self, run_id: str, tags: Iterable[str]) -> None:
-        """Give a run these tags in place of those it had, each once, empty ones left out."""
-        kept = list(dict.fromkeys(" ".join(tag.split()) for tag in tags if tag.strip()))
+        """Give a run these tags in place of those it had, each once, empty ones left out.
+
+        A comma parts two tags.
+        """
+        words = [" ".join(word.split()) for tag in tags for word in tag.split(",")]
+        kept = list(dict.fromkeys(filter(None, words)))
         check_tags(kept)
         self._set(run_id, "tags", json.dumps(kept, ensure_ascii=False))
 
