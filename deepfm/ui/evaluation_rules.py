@@ -128,10 +128,10 @@ def _costs() -> Costs | None:
 
 
 def _amount(place: st.delta_generator.DeltaGenerator, name: str, usual: float, key: str) -> float:
+    # Without a least value: one below it would only turn the box red, and be told nowhere.
     return float(
         place.number_input(
             name,
-            min_value=0.0,
             value=usual,
             step=0.1,
             format="%.4g",

@@ -179,6 +179,16 @@ def test_a_threshold_that_is_none_is_the_usual_one(
     assert threshold_start(open_page("evaluate", threshold=named)) == usual
 
 
+def test_a_cost_below_nothing_is_refused_in_words(open_page: Callable[..., AppTest]) -> None:
+    page = open_page("evaluate", view="Threshold")
+    box = page.number_input(key="cost_false_positive")
+    assert box.min is None, "else the browser keeps -5 to itself"
+    box.set_value(-5.0).run()
+    assert not page.exception
+    said = "The cost of a false positive is -5; it must be above 0."
+    assert said in page.error[0].value.replace("\\", "")
+
+
 def test_a_rule_moves_the_threshold_to_the_very_place(open_page: Callable[..., AppTest]) -> None:
     page = open_page("evaluate", view="Threshold")
     page.number_input(key="cost_false_negative").set_value(9.0).run()
