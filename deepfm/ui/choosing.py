@@ -25,8 +25,8 @@ from deepfm.ui import state
 LISTS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "all": "All rows, in file order",
-        "clicks": "Missed clicks, least expected first",
-        "others": "False alarms, surest first",
+        "clicks": "Clicked, lowest score first",
+        "others": "Not clicked, highest score first",
         "apart": "Branches pull apart, strongest first",
         "alike": "Rows with the same values",
         "pinned": "Pinned impressions",

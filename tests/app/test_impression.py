@@ -103,7 +103,14 @@ def test_what_the_address_names_wrongly_falls_back(wrong, open_page):
     assert "of the test part" in captions(page) or "pinned impressions" in captions(page)
 
 
-def test_missed_clicks_and_false_alarms_come_in_order(model):
+def test_lists_by_score_are_not_called_mistakes_which_only_a_threshold_makes(open_page):
+    page = open_page("impression", list="others")
+    (box,) = [each for each in page.selectbox if "All rows, in file order" in each.options]
+    assert {"Clicked, lowest score first", "Not clicked, highest score first"} <= {*box.options}
+    assert not [each for each in box.options if "alarm" in each or "issed" in each]
+
+
+def test_clicks_and_others_come_in_the_order_of_their_score(model):
     scores = model.scores()
     logit = scores.terms.logit
     clicks = choosing.rows_of(model, model.part, "clicks")
