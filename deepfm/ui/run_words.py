@@ -60,10 +60,15 @@ def part_of(row: "RunRow") -> str:
 
 
 def auc_of(row: "RunRow") -> float | None:
-    """Of the rows it was judged by; while it trains, and trains again, the latest so far."""
-    if row.ended or not row.result:
+    """Of the rows it was judged by; without a result, the latest that its curve has.
+
+    The store keeps the AUC of an earlier end until a run that goes on has said more.
+    """
+    if result_of(row):
         return row.auc
-    return row.curve[-1] if row.curve else None
+    if row.curve:
+        return row.curve[-1]
+    return None if row.result else row.auc
 
 
 def when_in_words(moment: float, now: float | None = None) -> str:

@@ -73,9 +73,14 @@ def test_a_run_that_trains_again_shows_no_figure_of_its_earlier_end(
         waiting = table(open_runs())["rows"][0]
         store.claim_run("test")
         begun = table(open_runs())["rows"][0]
-        store.append(run_id, [Resumed(2, 1.0, 1.0)])
+        store.finish_run(run_id, "interrupted", "The server was stopped.")
+        broken = table(open_runs())["rows"][0]
+        store.resume_run(run_id)
+        store.claim_run("test")
+        store.append(run_id, [Resumed(3, 1.0, 1.0)])
         resumed = table(open_runs())["rows"][0]
     assert [each["auc"] for each in (waiting, begun, resumed)] == ["0.6800", "0.6800", "0.6400"]
+    assert (broken["auc"], broken["part"], broken["loss"]) == ("0.6800", "last", "–")
     for each in (waiting, begun, resumed):
         assert (each["part"], each["loss"]) == ("valid. so far", "–")
     assert run_in_words(run_named(home, run_id)) == "demo · AUC 0.6400"
