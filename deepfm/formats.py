@@ -96,8 +96,12 @@ def format_duration(seconds: float) -> str:
 
 
 def format_time_left(seconds: float) -> str:
-    """As a duration; from ten minutes on without its seconds, which no guess is sure of."""
-    return format_duration(seconds if seconds < 600 else 60 * round(seconds / 60))
+    """As a duration, as far as a guess is sure of it.
+
+    From ten minutes on without its seconds, from ten hours on without its minutes.
+    """
+    step = 1 if seconds < 600 else 60 if seconds < 36_000 else 3_600
+    return format_duration(seconds if step == 1 else step * round(seconds / step))
 
 
 def format_epoch(position: float) -> str:

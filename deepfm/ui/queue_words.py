@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from deepfm.charts.pace import time_left
-from deepfm.charts.palette import format_duration
+from deepfm.charts.palette import format_time_left
 from deepfm.ui import feed, state
 from deepfm.ui.feed import SHARED
 from deepfm.ui.shared import recent
@@ -87,5 +87,5 @@ def _training_in_words(now: Sequence[Training], me: str) -> str:
 
 def _rough(seconds: float) -> str:
     """A time left that need not be drawn anew every second."""
-    step = 5 if seconds < 60 else 30 if seconds < 600 else 60
-    return format_duration(step * max(1, round(seconds / step)))
+    step = 5 if seconds < 60 else 30
+    return format_time_left(step * max(1, round(seconds / step)))

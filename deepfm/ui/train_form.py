@@ -340,9 +340,9 @@ def _say_cost(dataset: "Dataset", model: ModelConfig | None, train: TrainConfig 
         return
     size = size_of(dataset)
     cost = expected(size, model, train, measured_rates(size, model, train))
-    st.html(cost_html(_figures(cost, train)))
     if words := too_long_in_words(cost, train, state.settings()):
         st.caption(plain(words))
+    st.html(cost_html(_figures(cost, train)))
     if (steps := _steps(dataset, train)) < FEW_STEPS:
         st.caption(
             f"That is only {steps:,} steps, too few to learn much: lower the batch size "

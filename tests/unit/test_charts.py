@@ -166,6 +166,26 @@ def test_rates_have_a_unit(rate, text):
 
 
 @pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (48.54, "49 s"),
+        (599, "9 min 59 s"),
+        (620, "10 min"),
+        (3_599, "1 h"),
+        (35_990, "10 h"),
+        (53_160, "15 h"),
+    ],
+)
+def test_a_time_left_is_told_as_far_as_it_is_known(seconds, text):
+    assert palette.format_time_left(seconds).replace("\u00a0", " ") == text
+
+
+@pytest.mark.parametrize(("position", "text"), [(52.71, "52.7"), (2.0, "2"), (0.04, "0")])
+def test_a_position_has_one_decimal_at_most(position, text):
+    assert palette.format_epoch(position) == text
+
+
+@pytest.mark.parametrize(
     ("largest", "written"),
     [(12.345, "12.3"), (1.2345, "1.23"), (0.0823, "0.0823"), (0.00051, "0.000510"), (0.0, "0.00")],
 )
