@@ -18,9 +18,12 @@ def stop_run(run_id: str) -> None:
     state.store().request_stop(run_id, by=person())
 
 
-def is_theirs(row: "RunRow") -> bool:
-    """Whether a run is known to be somebody else's."""
-    return row.owner not in ("", person())
+def is_theirs(row: "RunRow", me: str = "") -> bool:
+    """Whether a run is known to be somebody else's.
+
+    me   who looks at it, where that is known already: what is drawn all the time asks it once
+    """
+    return row.owner not in ("", me or person())
 
 
 def stop_button(
@@ -31,17 +34,19 @@ def stop_button(
     stopping: bool,
     label: str = "Stop",
     what: str = "run",
+    me: str = "",
 ) -> None:
     """The button, and in its place a question where the run, or its group, is another person's.
 
     row    the run, or one of the group
     stop   what is done then, such as `stop_run`
     what   what is stopped, "run" or "group"
+    me     as for `is_theirs`
     In a horizontal container. What was asked is kept by the session, so that a page which is
     drawn anew, as a live one is all the time, goes on asking.
     """
     asked = f"{key}_asked"
-    theirs = is_theirs(row)
+    theirs = is_theirs(row, me)
     if theirs and not stopping and st.session_state.get(asked) == row.id:
         st.markdown(f"Stop {plain(row.owner_name)}'s {what}?", width="content")
         st.button(label, key=f"{key}_yes", icon=":material/stop_circle:", on_click=told(stop))

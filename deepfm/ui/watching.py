@@ -50,7 +50,7 @@ def watch_run(run_id: str) -> None:
     row = state.store().run(run_id)
     _, history = feed.history(run_id)
     interval = _interval(row, history)
-    st.fragment(_run, run_every=interval)(run_id, interval)
+    st.fragment(_run, run_every=interval)(run_id, interval, person())
 
 
 def _interval(row: "RunRow", history: History) -> float | None:
@@ -69,7 +69,7 @@ def _others_first(row: "RunRow") -> bool:
 
 @together()
 @mistakes_in_words()
-def _run(run_id: str, interval: float | None) -> None:
+def _run(run_id: str, interval: float | None, me: str) -> None:
     # The row before its events: a run that has ended has all of them.
     row = state.store().run(run_id)
     cursor, history = feed.history(run_id, whole=row.ended)
@@ -79,8 +79,8 @@ def _run(run_id: str, interval: float | None) -> None:
     if wanted is not None and wanted != interval:
         # What has come is drawn now; the page round it would take longer than its first point.
         look_again_every(wanted)
-    words = state_in_words(row, history)
-    _head(row, words)
+    words = state_in_words(row, history, me)
+    _head(row, words, me)
     # Each part has its place in every state: what comes and goes must not move what stays, or the
     # browser would show the old one inside the new one until all is drawn.
     with st.container():
@@ -90,7 +90,7 @@ def _run(run_id: str, interval: float | None) -> None:
         if row.ended:
             _notices(history)
     # What stands above is of this event.
-    moves = _moves(row, cursor, words)
+    moves = _moves(row, cursor, words, me)
     soon = wanted == SOON and time.time() - row.created < BEGINNING
     drawn = show_learning(row, lambda: _with_first_point(run_id) if soon else (cursor, history))
     if not row.ended:
@@ -98,13 +98,12 @@ def _run(run_id: str, interval: float | None) -> None:
         drawn_until(moves, pace=PACE if wanted == LIVE else 0.0)
 
 
-def _moves(row: "RunRow", cursor: int, words: str) -> Callable[[], bool]:
+def _moves(row: "RunRow", cursor: int, words: str, me: str) -> Callable[[], bool]:
     """Tells, when it is asked later, whether the run would be drawn otherwise."""
     moves = feed.run_moves(row, cursor)
     if row.state != "queued":
         return moves
     # What it waits for stands in other runs' rows.
-    me = person()  # asked later, nobody is looking
     return lambda: moves() or queue_in_words(row, me) != words
 
 
@@ -122,7 +121,7 @@ def _with_first_point(run_id: str) -> tuple[int, History]:
 # --- state, figures, the way on ---------------------------------------------------------------
 
 
-def _head(row: "RunRow", words: str) -> None:
+def _head(row: "RunRow", words: str, me: str) -> None:
     """The run's name and state on the left, what can be done with it on the right."""
     with st.container(
         key="run_head",
@@ -131,7 +130,7 @@ def _head(row: "RunRow", words: str) -> None:
         horizontal_alignment="distribute",
     ):
         with st.container(width="content", gap=None):
-            by = f" by {plain(row.owner_name)}" if stopping.is_theirs(row) else ""
+            by = f" by {plain(row.owner_name)}" if stopping.is_theirs(row, me) else ""
             st.markdown(f"**{plain(row.name)}**{by}")
             st.caption(plain(words[0].upper() + words[1:]))
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
@@ -140,13 +139,13 @@ def _head(row: "RunRow", words: str) -> None:
             else:
                 # Whoever was quicker to resume it has done what was wanted.
                 st.session_state.pop(RESUME_ERROR, None)
-                stop_button(row, key="train_stop")
+                stop_button(row, key="train_stop", me=me)
 
 
-def state_in_words(row: "RunRow", history: History) -> str:
+def state_in_words(row: "RunRow", history: History, me: str = "") -> str:
     """Where a run stands: its place in the queue, its stage, or how it ended."""
     if row.state == "queued":
-        return queue_in_words(row, person())
+        return queue_in_words(row, me)
     if row.state == "training":
         if row.wanted == "stop":
             asked = f", asked{by}" if (by := _stopped_by(row)) else ""
@@ -182,10 +181,17 @@ def _resumed_at(history: History) -> str:
     return " and ".join(format_epoch(resumed.epoch) for resumed in history.resumed)
 
 
-def stop_button(row: "RunRow", *, key: str) -> None:
-    """Ask a run that waits or trains to stop; about another person's it is asked back first."""
+def stop_button(row: "RunRow", *, key: str, me: str = "") -> None:
+    """Ask a run that waits or trains to stop; about another person's it is asked back first.
+
+    me   as for `stopping.is_theirs`
+    """
     stopping.stop_button(
-        row, lambda: stopping.stop_run(row.id), key=key, stopping=row.wanted == "stop"
+        row,
+        lambda: stopping.stop_run(row.id),
+        key=key,
+        stopping=row.wanted == "stop",
+        me=me,
     )
 
 

@@ -24,4 +24,5 @@ def test_a_run_is_stopped_within_an_epoch_and_finishes_after_one(state, best, wo
     end = Finished(
         69, best, 39.0, 1e5, 1e5, "test", 900, **NO_FIGURES, accuracy=None, base_rate=None
     )
-    assert state_in_words(SimpleNamespace(state=state), history_of([end])).startswith(words)
+    run = SimpleNamespace(state=state, owner="user:ann", stopped_by="user:ann")
+    assert state_in_words(run, history_of([end])).startswith(words)
