@@ -48,3 +48,16 @@ def test_the_keyboards_place_on_a_link_is_plain_to_see(kind, visitor: Visitor):
     assert link.evaluate("link => getComputedStyle(link).outlineStyle") == "none"
     link.focus()
     assert link.evaluate("link => getComputedStyle(link).outlineStyle") == "solid"
+
+
+@pytest.mark.parametrize("path", ["/", "/train", "/runs"])
+def test_a_page_begins_right_under_the_header(visitor: Visitor, path: str) -> None:
+    visitor.open(path)
+    visitor.settle()
+    header = visitor.page.get_by_test_id("stHeader").bounding_box()
+    tops = visitor.page.evaluate(
+        """() => [...document.querySelectorAll('.stMainBlockContainer :is(h1, .stSelectbox)')]
+          .map((each) => each.getBoundingClientRect().top)"""
+    )
+    assert header is not None
+    assert 0 <= min(tops) - header["height"] <= 24, "what has no room of its own takes none"
