@@ -94,7 +94,9 @@ def train_form(dataset: "Dataset", dataset_id: str) -> None:
     model, train = _configurations(form, dataset)
     # Before anything is drawn: what was asked for is begun, and the whole page drawn anew.
     refused = _go_ahead(dataset, preset, model, train)
-    _say_of_shown_run(form)
+    # It has its place also while it says nothing: the fields below stay what they are.
+    with st.container():
+        _say_of_shown_run(form)
     _show_presets(form, chosen, dataset, settings)
     _offer_preparing(dataset, dataset_id, preset)
     _show_pairs(form, [settings[name] for name in MAIN])
